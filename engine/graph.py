@@ -1,0 +1,214 @@
+"""The graph of a run: stages, what each reads, and the fingerprint of everything that goes into it.
+
+A fingerprint covers the stage's name and revision, its identity (configuration and weights), and the
+fingerprints of its inputs; the shard's list of images is in the shard's name (`engine.plan`). Change one
+specialist, and it and its descendants get new names and are computed; everything else is found as it is.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from engine.errors import ConfigError
+from engine.grouped import Grouped
+from engine.parquet import canonical
+from engine.records import Pixels
+
+INGEST = "ingest"
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one worker needs to run a stage: CPU cores and (a fraction 1/2^n of) a GPU."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing about one image that went wrong, kept for the quarantine."""
+
+    image_id: str
+    error: str
+    message: str
+    attempts: int = 1
+
+    @classmethod
+    def of(cls, image_id: str, error: BaseException, attempts: int = 1) -> "Fault":
+        return cls(image_id, type(error).__name__, str(error)[:2000] or type(error).__name__, attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a stage is given: images in order, and its input tables grouped by them.
+
+    `images` has the columns of the published `images` (for `ingest`: image_id, uri, meta of the plan).
+    `read` decodes the image with that URI, within the run's limits.
+    """
+
+    images: pa.Table
+    inputs: Mapping[str, Grouped]
+    read: Callable[[str], Pixels]
+
+    def __len__(self) -> int:
+        return int(self.images.num_rows)
+
+    def slice(self, lo: int, hi: int) -> "Batch":
+        """Images lo..hi of this batch, nothing copied."""
+        inputs = {name: group.slice(lo, hi) for name, group in self.inputs.items()}
+        return Batch(self.images.slice(lo, hi - lo), inputs, self.read)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Rows of the stage's schema, in the order of the batch's images, and what went wrong with single images."""
+
+    table: pa.Table
+    faults: Sequence[Fault] = ()
+
+
+class Stage(Protocol):
+    """A node of the graph. Instances are pickled to workers before `load`, so what is heavy comes with `load`."""
+
+    name: str
+    revision: int
+    inputs: tuple[str, ...]
+    schema: pa.Schema
+    resources: Resources
+    batch_size: int | None  # images for one call; None: the whole shard
+    pixels: bool  # it reads pixels, so the engine decodes ahead of it
+
+    def identity(self) -> Mapping[str, Any]:
+        """JSON of everything that changes the answer: configuration, weights, versions of data."""
+        ...
+
+    def load(self, device: str) -> None:
+        """Import and read what is heavy."""
+        ...
+
+    def run(self, batch: Batch) -> Output:
+        """Answer for a batch of images. An exception makes the engine try smaller batches."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where the graph ends: several tables for each shard, published under their own names."""
+
+    name: str
+    revision: int
+    inputs: tuple[str, ...]
+    tables: Mapping[str, pa.Schema]
+    build: Callable[[Batch, Mapping[str, Sequence[Fault]]], Mapping[str, pa.Table]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    resources: Resources = Resources()
+
+    def identity(self) -> Mapping[str, Any]:
+        return self.settings
+
+    def load(self, device: str) -> None:  # noqa: ARG002  part of the stage protocol
+        """Nothing is heavy here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A stage in its place: `inputs` are indices of earlier nodes, `crew` is the pool that runs it."""
+
+    stage: Stage | Sink
+    fingerprint: str
+    inputs: tuple[int, ...]
+    crew: str
+
+    @property
+    def name(self) -> str:
+        return self.stage.name
+
+    @property
+    def folder(self) -> str:
+        """Where its sidecars stand."""
+        return f"work/{self.stage.name}@{self.fingerprint}"
+
+    @property
+    def is_sink(self) -> bool:
+        return isinstance(self.stage, Sink)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Nodes in an order in which every input stands before its readers; the first is `ingest`, the last the sink."""
+
+    nodes: tuple[Node, ...]
+
+    def index(self, name: str) -> int:
+        for i, node in enumerate(self.nodes):
+            if node.name == name:
+                return i
+        raise KeyError(name)
+
+    def readers(self, index: int) -> list[int]:
+        return [i for i, node in enumerate(self.nodes) if index in node.inputs]
+
+    @property
+    def crews(self) -> list[str]:
+        return sorted({node.crew for node in self.nodes})
+
+
+def build_graph(stages: Iterable[Stage | Sink], crew_of: Callable[[Stage | Sink], str] = lambda _: "main") -> Graph:
+    """Check the stages' names and inputs, order them, and compute their fingerprints.
+
+    Raises:
+        ConfigError: two stages with one name, an input that nobody makes, a circle, or no `ingest`.
+    """
+    by_name: dict[str, Stage | Sink] = {}
+    for stage in stages:
+        if stage.name in by_name:
+            raise ConfigError(f"two stages are called {stage.name!r}; rename one")
+        by_name[stage.name] = stage
+    if INGEST not in by_name:
+        raise ConfigError(f"a graph needs a stage called {INGEST!r} that reads the images")
+    nodes: list[Node] = []
+    places: dict[str, int] = {}
+    for name in _ordered(by_name):
+        stage = by_name[name]
+        inputs = tuple(places[i] for i in stage.inputs)
+        fingerprint = _fingerprint(stage, [nodes[i].fingerprint for i in inputs])
+        places[name] = len(nodes)
+        nodes.append(Node(stage, fingerprint, inputs, crew_of(stage)))
+    return Graph(tuple(nodes))
+
+
+def _fingerprint(stage: Stage | Sink, inputs: Sequence[str]) -> str:
+    identity = {
+        "stage": stage.name,
+        "revision": stage.revision,
+        "identity": stage.identity(),
+        "inputs": dict(zip(stage.inputs, inputs, strict=True)),
+    }
+    return hashlib.sha256(canonical(identity).encode()).hexdigest()[:16]
+
+
+def _ordered(stages: Mapping[str, Stage | Sink]) -> list[str]:
+    """Depth first from the order given, so that a shard's chain stays together."""
+    done: list[str] = []
+    open_: list[str] = []
+
+    def visit(name: str, wanted_by: str) -> None:
+        if name in done:
+            return
+        if name not in stages:
+            raise ConfigError(f"stage {wanted_by!r} reads {name!r}, which no stage makes")
+        if name in open_:
+            raise ConfigError(f"stages read each other in a circle: {' -> '.join([*open_, name])}")
+        open_.append(name)
+        for source in stages[name].inputs:
+            visit(source, name)
+        open_.pop()
+        done.append(name)
+
+    for name in stages:
+        visit(name, "the graph")
+    return done

@@ -1,0 +1,148 @@
+"""Runs a stage over a shard in batches so that one bad image costs one image.
+
+A batch that raises is halved until the guilty image stands alone; it is tried again as often as configured, then
+becomes a fault. A batch that exhausts memory is halved too, and the smaller size is kept for this worker's life.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from engine.errors import ImageError, OutOfMemory, RecordError, StageFailed
+from engine.graph import Batch, Fault, Output, Stage
+from engine.records import Pixels
+from engine.schema import IMAGE_ID, URI
+
+# Trying again cannot help these: the same bytes give the same answer.
+_FINAL = (ImageError, RecordError)
+_DECODERS = 2
+_PAUSE_S = 0.2
+
+
+@dataclass(slots=True)
+class Isolator:
+    """One stage on one worker. `attempts` is how often a single failing image is tried."""
+
+    stage: Stage
+    attempts: int
+    batch_size: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.batch_size = self.stage.batch_size
+
+    def run(self, batch: Batch, past_attempts: Mapping[str, int]) -> Output:
+        """The stage's answer for every image of the batch: rows in order, or a fault.
+
+        Raises:
+            StageFailed: the stage breaks its contract (wrong columns, rows of images it was not asked about).
+        """
+        outputs: list[Output] = []
+        with ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode") as pool:
+            for piece, faults in self._ahead(batch, pool):
+                outputs.append(Output(self.stage.schema.empty_table(), faults))
+                if len(piece):
+                    outputs.append(self._answer(piece))
+        faults = [
+            Fault(f.image_id, f.error, f.message, f.attempts + past_attempts.get(f.image_id, 0))
+            for output in outputs
+            for f in output.faults
+        ]
+        tables = [output.table for output in outputs] or [self.stage.schema.empty_table()]
+        return Output(pa.concat_tables(tables).combine_chunks(), faults)
+
+    def _answer(self, batch: Batch) -> Output:
+        try:
+            output = self.stage.run(batch)
+        except StageFailed:
+            raise
+        except Exception as error:  # noqa: BLE001  any failure of a model is one image's quarantine, not the job's
+            if len(batch) > 1:
+                if _out_of_memory(error):
+                    self.batch_size = max(1, len(batch) // 2)
+                middle = len(batch) // 2
+                first, second = self._answer(batch.slice(0, middle)), self._answer(batch.slice(middle, len(batch)))
+                return Output(pa.concat_tables([first.table, second.table]), [*first.faults, *second.faults])
+            return self._alone(batch, error)
+        return Output(self._checked(output.table, batch), output.faults)
+
+    def _alone(self, batch: Batch, error: Exception) -> Output:
+        """Try one image again; then give it up."""
+        tried = 1
+        while tried < self.attempts and not isinstance(error, _FINAL):
+            time.sleep(_PAUSE_S * tried)
+            tried += 1
+            try:
+                output = self.stage.run(batch)
+                return Output(self._checked(output.table, batch), output.faults)
+            except StageFailed:
+                raise
+            except Exception as again:  # noqa: BLE001  as above
+                error = again
+        image_id = batch.images.column(IMAGE_ID)[0].as_py()
+        return Output(self.stage.schema.empty_table(), [Fault.of(image_id, error, tried)])
+
+    def _checked(self, table: pa.Table, batch: Batch) -> pa.Table:
+        if table.schema != self.stage.schema:
+            raise StageFailed(
+                f"stage {self.stage.name} answered with columns {table.schema.names} of types "
+                f"{[str(t) for t in table.schema.types]}; it declares {self.stage.schema.names}"
+            )
+        strangers = set(table.column(IMAGE_ID).unique().to_pylist()) - set(batch.images.column(IMAGE_ID).to_pylist())
+        if strangers:
+            raise StageFailed(f"stage {self.stage.name} answered about {min(strangers)!r}, which it was not asked about")
+        return table
+
+    def _ahead(self, batch: Batch, pool: ThreadPoolExecutor) -> Iterator[tuple[Batch, list[Fault]]]:
+        """Batches of at most `batch_size`; for a stage that looks at pixels the next one decodes meanwhile."""
+        if not self.stage.pixels:
+            yield from ((piece, []) for piece in self._pieces(batch))
+            return
+        waiting: tuple[Batch, list[Future[Pixels]]] | None = None
+        for piece in self._pieces(batch):
+            futures = [pool.submit(batch.read, uri) for uri in piece.images.column(URI).to_pylist()]
+            if waiting is not None:
+                yield _decoded(*waiting)
+            waiting = (piece, futures)
+        if waiting is not None:
+            yield _decoded(*waiting)
+
+    def _pieces(self, batch: Batch) -> Iterator[Batch]:
+        lo = 0
+        while lo < len(batch):
+            hi = min(len(batch), lo + (self.batch_size or len(batch)))
+            yield batch.slice(lo, hi)
+            lo = hi
+
+
+def _decoded(piece: Batch, futures: Sequence["Future[Pixels]"]) -> tuple[Batch, list[Fault]]:
+    """The batch with its pixels at hand; images that do not decode (any more) become faults here."""
+    pixels: dict[str, Pixels] = {}
+    faults: list[Fault] = []
+    good: list[int] = []
+    uris = piece.images.column(URI).to_pylist()
+    for position, (uri, future) in enumerate(zip(uris, futures, strict=True)):
+        error = future.exception()
+        if error is None:
+            pixels[uri] = future.result()
+            good.append(position)
+        else:
+            faults.append(Fault.of(piece.images.column(IMAGE_ID)[position].as_py(), error))
+    read = _reader(pixels, piece.read)
+    if len(good) == len(piece):
+        return Batch(piece.images, piece.inputs, read), faults
+    ids = piece.images.take(pa.array(good, pa.int64()))
+    keep = ids.column(IMAGE_ID).to_pylist()
+    inputs = {name: type(group).of(group.table, keep) for name, group in piece.inputs.items()}
+    return Batch(ids, inputs, read), faults
+
+
+def _reader(pixels: Mapping[str, Pixels], fall_back: Callable[[str], Pixels]) -> Callable[[str], Pixels]:
+    return lambda uri: pixels[uri] if uri in pixels else fall_back(uri)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Also torch's and Ray's kinds, by name, so that neither is imported here."""
+    return isinstance(error, (OutOfMemory, MemoryError)) or type(error).__name__ == "OutOfMemoryError"

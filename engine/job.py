@@ -1,0 +1,214 @@
+"""One job: a stage over a shard (or a part of one). Both executors run exactly this code.
+
+A job reads its input sidecars, runs the stage (`engine.isolate`), and writes its one file with an atomic create.
+Only a receipt goes back to the driver.
+"""
+
+import resource
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine import sidecar
+from engine.graph import INGEST, Batch, Fault, Graph, Node, Output, Sink
+from engine.grouped import Grouped
+from engine.isolate import Isolator
+from engine.plan import Plan
+from engine.publish import Marker, publish_shard
+from engine.records import Pixels
+from engine.schema import IMAGE_ID
+from engine.sidecar import Content, Part, Sidecar
+from engine.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A node over a shard: what the driver sends to a worker.
+
+    `inputs` are the input sidecars' paths, in the node's order. `previous` is the generation that this one
+    replaces: only images that it quarantined (when `redo`) or that its inputs answered anew are computed.
+    `lo`..`hi` bound a part of the shard's image list while a killer is sought; `parts` are put together at the end.
+    `stale` are the markers that a sink takes away before it publishes.
+    """
+
+    node: int
+    shard: int
+    generation: int
+    inputs: tuple[str, ...]
+    previous: Sidecar | None = None
+    redo: bool = False
+    lo: int = 0
+    hi: int | None = None
+    parts: tuple[Part, ...] = ()
+    stale: tuple[Marker, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a worker answers: the numbers a driver needs, never data. `memory` is the worker's peak in bytes."""
+
+    job: Job
+    sidecar: Sidecar
+    images: int
+    seconds: float
+    memory: int
+
+
+@dataclass(slots=True)
+class Worker:
+    """What a process needs to run jobs: the graph, the plan and the store, and which stages it has loaded."""
+
+    graph: Graph
+    plan: Plan
+    store: Store
+    read: Callable[[str], Pixels]
+    device: str = "cpu"
+    attempts: int = 2
+    loaded: set[int] = field(default_factory=set)
+    isolators: dict[int, Isolator] = field(default_factory=dict)
+
+    def load(self, index: int) -> None:
+        """Load a stage once; whatever it raises goes to the driver."""
+        if index not in self.loaded:
+            self.graph.nodes[index].stage.load(self.device)
+            self.loaded.add(index)
+
+    def isolator(self, index: int) -> Isolator:
+        stage = self.graph.nodes[index].stage
+        if isinstance(stage, Sink):
+            raise TypeError(f"{stage.name} is a sink; it has no batches")
+        return self.isolators.setdefault(index, Isolator(stage, self.attempts))
+
+
+def run_job(worker: Worker, job: Job) -> Receipt:
+    """Do a job and commit its file.
+
+    Raises:
+        Exception: only when storage or the engine itself fails; a stage's failures end in quarantine.
+    """
+    began = time.monotonic()
+    node = worker.graph.nodes[job.node]
+    shard = worker.plan.name(job.shard)
+    sources = [sidecar.decode(worker.store.read(path)) for path in job.inputs]
+    images = _images(worker, job, node, sources)
+    count, quarantined = images.num_rows, 0
+    if isinstance(node.stage, Sink):
+        _publish(worker, job, node, node.stage, images, sources)
+    else:
+        previous = sidecar.decode(worker.store.read(f"{node.folder}/{job.previous.filename}")) if job.previous else None
+        if job.parts:
+            output, ids = _join_parts(worker, job, node)
+        else:
+            todo = _todo(job, images, previous, sources)
+            ids = todo.column(IMAGE_ID).to_pylist()
+            batch = _batch(worker, node, todo, ids, sources)
+            output = worker.isolator(job.node).run(batch, _past_attempts(previous))
+        count, quarantined = len(ids), _commit(worker, job, node, previous, output, ids)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    written = Sidecar(shard, job.generation, quarantined)
+    return Receipt(job, written, count, time.monotonic() - began, peak)
+
+
+def commit_lost(graph: Graph, plan: Plan, store: Store, job: Job, attempts: int, message: str) -> None:
+    """Write the part of the one image that killed every worker it met: nothing but its quarantine row."""
+    node = graph.nodes[job.node]
+    if isinstance(node.stage, Sink):
+        raise TypeError(f"{node.name} is a sink; it has no parts")
+    image_id = plan.items(store, job.shard).column(IMAGE_ID)[job.lo].as_py()
+    fault = Fault(image_id, "WorkerDied", message, attempts)
+    table = node.stage.schema.empty_table()
+    data = sidecar.encode(node, fingerprints(graph, node), table, [fault], {image_id: job.generation})
+    part = Part(plan.name(job.shard), job.generation, job.lo, job.lo + 1)
+    store.create(f"{node.folder}/{part.filename}", data)
+
+
+def fingerprints(graph: Graph, node: Node) -> dict[str, str]:
+    """The fingerprints of a node's inputs by stage name."""
+    return {graph.nodes[i].name: graph.nodes[i].fingerprint for i in node.inputs}
+
+
+def _images(worker: Worker, job: Job, node: Node, sources: Sequence[Content]) -> pa.Table:
+    """The images this job is about: the plan's for `ingest`, otherwise those that `ingest` could read."""
+    if node.name == INGEST:
+        images = worker.plan.items(worker.store, job.shard)
+    else:
+        images = sources[[worker.graph.nodes[i].name for i in node.inputs].index(INGEST)].table
+    if job.hi is None:
+        return images
+    wanted = worker.plan.items(worker.store, job.shard).column(IMAGE_ID).slice(job.lo, job.hi - job.lo)
+    return _only(images, wanted.to_pylist())
+
+
+def _todo(job: Job, images: pa.Table, previous: Content | None, sources: Sequence[Content]) -> pa.Table:
+    """All images; or, with a previous generation, those whose answer may now be another."""
+    if previous is None or job.previous is None:
+        return images
+    wanted = {f.image_id for f in previous.faults} if job.redo else set()
+    for source in sources:
+        wanted.update(i for i, generation in source.changed.items() if generation > job.previous.generation)
+    return _only(images, sorted(wanted))
+
+
+def _only(table: pa.Table, ids: Iterable[str]) -> pa.Table:
+    return table.filter(pc.is_in(table.column(IMAGE_ID), value_set=pa.array(ids, pa.string())))
+
+
+def _batch(worker: Worker, node: Node, images: pa.Table, ids: Sequence[str], sources: Sequence[Content]) -> Batch:
+    inputs = {
+        worker.graph.nodes[i].name: Grouped.of(source.table, ids)
+        for i, source in zip(node.inputs, sources, strict=True)
+    }
+    return Batch(images, inputs, worker.read)
+
+
+def _past_attempts(previous: Content | None) -> dict[str, int]:
+    return {f.image_id: f.attempts for f in previous.faults} if previous else {}
+
+
+def _commit(
+    worker: Worker, job: Job, node: Node, previous: Content | None, output: Output, ids: Sequence[str]
+) -> int:
+    """Put the new answers and those of the previous generation that still stand into one file; its faulty images."""
+    table, faults, changed = output.table, list(output.faults), {}
+    if job.hi is not None:
+        changed = dict.fromkeys(ids, job.generation)
+    elif previous is not None:
+        anew = set(ids)
+        stands = pc.invert(pc.is_in(previous.table.column(IMAGE_ID), value_set=pa.array(ids, pa.string())))
+        both = pa.concat_tables([previous.table.filter(stands), table])
+        # Shards are sorted by image id, and so is everything made from them.
+        table = Grouped.of(both, sorted(set(both.column(IMAGE_ID).to_pylist()))).table
+        faults += [f for f in previous.faults if f.image_id not in anew]
+        changed = {**previous.changed, **dict.fromkeys(ids, job.generation)}
+    quarantined = len({f.image_id for f in faults})
+    shard = worker.plan.name(job.shard)
+    file = (
+        Sidecar(shard, job.generation, quarantined).filename
+        if job.hi is None
+        else Part(shard, job.generation, job.lo, job.hi).filename
+    )
+    data = sidecar.encode(node, fingerprints(worker.graph, node), table, faults, changed)
+    worker.store.create(f"{node.folder}/{file}", data)
+    for part in job.parts:
+        worker.store.delete(f"{node.folder}/{part.filename}")
+    return quarantined
+
+
+def _join_parts(worker: Worker, job: Job, node: Node) -> tuple[Output, list[str]]:
+    contents = [sidecar.decode(worker.store.read(f"{node.folder}/{part.filename}")) for part in job.parts]
+    table = pa.concat_tables([c.table for c in contents])
+    ids = [image_id for c in contents for image_id in c.changed]
+    return Output(table, [f for c in contents for f in c.faults]), ids
+
+
+def _publish(worker: Worker, job: Job, node: Node, sink: Sink, images: pa.Table, sources: Sequence[Content]) -> None:
+    batch = _batch(worker, node, images, images.column(IMAGE_ID).to_pylist(), sources)
+    faults = {worker.graph.nodes[i].name: source.faults for i, source in zip(node.inputs, sources, strict=True)}
+    tables = sink.build(batch, faults)
+    marker = Marker(worker.plan.name(job.shard), node.fingerprint, job.generation)
+    publish_shard(worker.store, node, fingerprints(worker.graph, node), marker, job.stale, tables)
+
+

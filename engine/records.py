@@ -1,0 +1,116 @@
+"""What specialists see and say: plain columnar records, one per image.
+
+Pixels are RGB uint8 (height, width, 3) in the frame after EXIF orientation. Boxes are absolute pixels,
+float32, (x0, y0, x1, y1). Quads are (x0, y0, … x3, y3) clockwise from the top left. Masks are compressed
+COCO RLE counts (ASCII) for the whole image.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Granularity = Literal["brief", "detailed", "more_detailed"]
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(slots=True)
+class Image:
+    """One image as a specialist sees it; `pixels` decodes on first use and is then kept."""
+
+    image_id: str
+    uri: str
+    width: int
+    height: int
+    read: Callable[[], Pixels] = field(repr=False)
+    _pixels: Pixels | None = field(default=None, repr=False)
+
+    @property
+    def pixels(self) -> Pixels:
+        """RGB uint8 (height, width, 3).
+
+        Raises:
+            ImageError: the file cannot be decoded (it could when it was ingested).
+        """
+        if self._pixels is None:
+            self._pixels = self.read()
+        return self._pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """Boxes of one image: `boxes` (n, 4), `scores` (n,) in 0..1, `labels` n, `masks` n RLE counts or None each.
+
+    `crowd` marks boxes around a group that cannot be counted (COCO's iscrowd).
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: Sequence[str]
+    masks: Sequence[str | None] | None = None
+    crowd: NDArray[np.bool_] | None = None
+    faults: Sequence[str] = ()  # records of this image that were broken, one message each
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Text regions of one image: `quads` (n, 8) clockwise from the top left, `texts` n, `scores` (n,)."""
+
+    quads: NDArray[np.float32]
+    texts: Sequence[str]
+    scores: NDArray[np.float32]
+    faults: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """Texts of one image (or crop), each with its granularity and the captioner's own score (NaN: none)."""
+
+    texts: Sequence[str]
+    granularities: Sequence[Granularity]
+    scores: NDArray[np.float32]
+    faults: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """The phrases to find in one image and the regions that consensus accepted there.
+
+    `texts` and `heads` (lemma of the head noun) have one entry a phrase; `numbers` (n,) is how many things
+    the phrase asks for (0: a plural of unknown number). `regions` may be empty.
+    """
+
+    texts: Sequence[str]
+    heads: Sequence[str]
+    numbers: NDArray[np.int32]
+    regions: Regions
+
+
+@dataclass(frozen=True, slots=True)
+class Groundings:
+    """Boxes found for the phrases of one image: `phrase` (n,) indexes Phrases.texts, `boxes` (n, 4), `scores` (n,)."""
+
+    phrase: NDArray[np.int32]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """One mask for each box that was asked for: RLE counts or None (nothing found), and predicted IoU (n,)."""
+
+    masks: Sequence[str | None]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is accepted about one image; all that a Writer may speak of."""
+
+    width: int
+    height: int
+    regions: Regions
+    readings: Readings
+    captions: Captions

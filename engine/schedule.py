@@ -1,0 +1,291 @@
+"""What is to be computed, in which order, and what to do when a worker dies. Pure bookkeeping: no Ray, no clock.
+
+All state comes from storage when a run starts; a driver that is killed loses nothing. Shards are opened a few at a
+time and finished depth first, so memory does not grow with the number of images and tables appear early.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from engine.errors import StageFailed
+from engine.graph import Graph
+from engine.job import Job, Receipt
+from engine.plan import Plan
+from engine.publish import Marker
+from engine.sidecar import Listing, Part, Sidecar
+
+KILLS_BEFORE_SPLIT = 2
+KILLS_BEFORE_GIVING_UP = 2
+KILLS_OF_A_WHOLE = 5  # publishing and joining parts cannot be split
+
+
+@dataclass(slots=True)
+class Counts:
+    """How far a run is, in jobs of this run; `quarantined` by stage name, over everything in storage."""
+
+    jobs: int = 0
+    done: int = 0
+    reused: int = 0
+    run: int = 0
+    images: int = 0
+    images_done: int = 0
+    peak_memory: int = 0
+    busy_seconds: float = 0.0
+    quarantined: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Shard:
+    """An open shard: the newest sidecar of each node, and what runs for it."""
+
+    newest: list[Sidecar | None]
+    stale: tuple[Marker, ...]
+    queued: set[int] = field(default_factory=set)
+    pending: dict[int, set[tuple[int, int]]] = field(default_factory=dict)  # node -> ranges still to compute
+    parts: dict[int, list[Part]] = field(default_factory=dict)
+    redo: set[int] = field(default_factory=set)
+
+
+class Schedule:
+    """Hands out jobs that are ready and takes back receipts and deaths."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        plan: Plan,
+        listings: list[Listing],
+        markers: Iterable[Marker],
+        *,
+        window: int = 16,
+        retry: bool = False,
+    ) -> None:
+        """`listings` has one entry a node (empty for the sink); `retry` also plans quarantined images again."""
+        self.graph, self.plan, self.counts = graph, plan, Counts()
+        self._listings, self._window, self._retry = listings, window, retry
+        self._markers: dict[str, list[Marker]] = {}
+        for marker in markers:
+            self._markers.setdefault(marker.shard.partition("-")[0], []).append(marker)
+        self._heaps: dict[str, list[tuple[int, int, int, Job]]] = {crew: [] for crew in graph.crews}
+        self._open: dict[int, _Shard] = {}
+        self._next, self._tick, self._flying = 0, 0, 0
+        self._kills: dict[tuple[int, int, int, int | None], int] = {}
+        self._count()
+
+    # -- what executors ask --------------------------------------------------------------------------
+
+    def next_job(self, crew: str) -> Job | None:
+        """A job that is ready for `crew`, earliest shard first; None when there is none at the moment."""
+        heap = self._heaps[crew]
+        while not heap and self._next < self.plan.shards and len(self._open) < self._window:
+            self._open_shard(self._next)
+            self._next += 1
+        if not heap:
+            return None
+        self._flying += 1
+        return heapq.heappop(heap)[3]
+
+    @property
+    def finished(self) -> bool:
+        """Everything is computed and nothing is under way."""
+        return not self._open and not self._flying and self._next >= self.plan.shards
+
+    def done(self, receipt: Receipt) -> None:
+        """A job committed its file."""
+        self._flying -= 1
+        job, counts = receipt.job, self.counts
+        counts.run += 1
+        counts.busy_seconds += receipt.seconds
+        counts.peak_memory = max(counts.peak_memory, receipt.memory)
+        shard = self._open[job.shard]
+        if job.hi is not None:
+            self._part_done(shard, job)
+            return
+        old = shard.newest[job.node]
+        shard.newest[job.node] = receipt.sidecar
+        shard.queued.discard(job.node)
+        shard.redo.discard(job.node)
+        shard.parts.pop(job.node, None)
+        counts.done += 1
+        name = self.graph.nodes[job.node].name
+        change = receipt.sidecar.quarantined - (old.quarantined if old else 0)
+        counts.quarantined[name] = counts.quarantined.get(name, 0) + change
+        self._advance(job.shard)
+
+    def give_back(self, job: Job) -> None:
+        """A job that never started: its worker went away before it. No attempt is burnt."""
+        self._flying -= 1
+        self._push(job)
+
+    def killed(self, job: Job) -> Job | None:
+        """A job's worker died under it. Returns a one-image job to be written off, once nothing else helps.
+
+        Raises:
+            StageFailed: a job that cannot be split keeps killing its workers.
+        """
+        self._flying -= 1
+        kills = self._kills[self._range(job)] = self._kills.get(self._range(job), 0) + 1
+        count = int(self.plan.counts[job.shard])
+        lo, hi = job.lo, count if job.hi is None else job.hi
+        splittable = not self.graph.nodes[job.node].is_sink and not job.parts
+        if not splittable and kills >= KILLS_OF_A_WHOLE:
+            name = self.graph.nodes[job.node].name
+            raise StageFailed(f"{name} lost {kills} workers on shard {self.plan.name(job.shard)}; is memory too small?")
+        if splittable and hi - lo == 1 and kills >= KILLS_BEFORE_GIVING_UP:
+            return replace(job, lo=lo, hi=hi)
+        whole = job.hi is None
+        if splittable and hi - lo > 1 and kills >= (KILLS_BEFORE_SPLIT if whole else 1):
+            middle = (lo + hi) // 2
+            shard = self._open[job.shard]
+            ranges = shard.pending.setdefault(job.node, set())
+            ranges.discard((lo, hi))
+            for piece in ((lo, middle), (middle, hi)):
+                ranges.add(piece)
+                self._push(replace(job, lo=piece[0], hi=piece[1]))
+            return None
+        self._push(job)
+        return None
+
+    def kills(self, job: Job) -> int:
+        """How often this very range has killed its worker."""
+        return self._kills.get(self._range(job), 0)
+
+    def written_off(self, job: Job) -> None:
+        """The one-image part of a killer has been committed (by `engine.job.commit_lost`)."""
+        self._part_done(self._open[job.shard], job)
+
+    # -- bookkeeping ------------------------------------------------------------------------------------
+
+    def _count(self) -> None:
+        """Totals from the listings alone; shards themselves stay closed."""
+        counts = self.counts
+        counts.images = self.plan.images
+        counts.jobs = len(self.graph.nodes) * self.plan.shards
+        for shard in range(self.plan.shards):
+            state = self._state(shard)
+            stale = self._stale_nodes(state)
+            counts.reused += len(self.graph.nodes) - len(stale)
+            if not stale:
+                counts.images_done += int(self.plan.counts[shard])
+            for node, newest in zip(self.graph.nodes, state.newest, strict=True):
+                if newest and newest.quarantined:
+                    counts.quarantined[node.name] = counts.quarantined.get(node.name, 0) + newest.quarantined
+        counts.done = counts.reused
+
+    def _state(self, shard: int) -> _Shard:
+        name = self.plan.name(shard)
+        sink = len(self.graph.nodes) - 1
+        newest = [listing.newest.get(name) for listing in self._listings]
+        markers = self._markers.get(name.partition("-")[0], [])
+        fresh = [m for m in markers if m.shard == name and m.fingerprint == self.graph.nodes[sink].fingerprint]
+        if fresh:
+            latest = max(fresh, key=lambda m: m.generation)
+            newest[sink] = Sidecar(name, latest.generation, 0)
+        state = _Shard(newest, tuple(markers))
+        if self._retry:
+            state.redo = {i for i, s in enumerate(newest) if s is not None and s.quarantined}
+        return state
+
+    def _stale_nodes(self, state: _Shard) -> set[int]:
+        """Nodes to compute: absent, asked again, older than an input, or below such a one."""
+        stale: set[int] = set()
+        for index, node in enumerate(self.graph.nodes):
+            own = state.newest[index]
+            if own is None or index in state.redo or any(i in stale for i in node.inputs):
+                stale.add(index)
+            elif any(s.generation > own.generation for i in node.inputs if (s := state.newest[i]) is not None):
+                stale.add(index)
+        return stale
+
+    def _open_shard(self, shard: int) -> None:
+        state = self._state(shard)
+        if self._stale_nodes(state):
+            self._open[shard] = state
+            self._resume_parts(shard, state)
+            self._advance(shard)
+
+    def _resume_parts(self, shard: int, state: _Shard) -> None:
+        """A killed driver left a bisection half done: go on where it stood."""
+        name, count = self.plan.name(shard), int(self.plan.counts[shard])
+        for index, listing in enumerate(self._listings):
+            parts = sorted(listing.parts.get((name, self._generation(state, index)), []), key=lambda p: p.lo)
+            if not parts or index not in self._stale_nodes(state):
+                continue
+            state.parts[index] = parts
+            missing, position = set(), 0
+            for part in parts:
+                if part.lo > position:
+                    missing.add((position, part.lo))
+                position = max(position, part.hi)
+            if position < count:
+                missing.add((position, count))
+            state.pending[index] = missing
+
+    def _advance(self, shard: int) -> None:
+        """Queue every node whose inputs are ready; close the shard when none is left."""
+        state = self._open[shard]
+        stale = self._stale_nodes(state)
+        if not stale:
+            del self._open[shard]
+            self.counts.images_done += int(self.plan.counts[shard])
+            return
+        for index in sorted(stale - state.queued):
+            if not any(i in stale for i in self.graph.nodes[index].inputs):
+                state.queued.add(index)
+                self._queue(shard, index, state)
+
+    def _queue(self, shard: int, index: int, state: _Shard) -> None:
+        job = self._job(shard, index, state)
+        if index in state.parts:
+            ranges = state.pending[index]
+            if not ranges:
+                self._push(replace(job, parts=tuple(sorted(state.parts[index], key=lambda p: p.lo))))
+            for lo, hi in sorted(ranges):
+                self._push(replace(job, lo=lo, hi=hi))
+        else:
+            self._push(job)
+
+    def _job(self, shard: int, index: int, state: _Shard) -> Job:
+        node = self.graph.nodes[index]
+        paths = []
+        for i in node.inputs:
+            source = state.newest[i]
+            if source is None:
+                raise RuntimeError(f"{node.name} was scheduled before its input {self.graph.nodes[i].name}")
+            paths.append(f"{self.graph.nodes[i].folder}/{source.filename}")
+        previous = None if node.is_sink else state.newest[index]
+        stale = state.stale if node.is_sink else ()
+        generation = self._generation(state, index)
+        return Job(index, shard, generation, tuple(paths), previous, index in state.redo, stale=stale)
+
+    def _generation(self, state: _Shard, index: int) -> int:
+        """One more than anything of this shard where images are asked again, else the newest input's."""
+        if index in state.redo:
+            return 1 + max(s.generation for s in state.newest if s is not None)
+        own = state.newest[index]
+        inputs = [s.generation for i in self.graph.nodes[index].inputs if (s := state.newest[i]) is not None]
+        return max([0, *inputs, *([own.generation] if own else [])])
+
+    def _part_done(self, shard: _Shard, job: Job) -> None:
+        hi = job.lo + 1 if job.hi is None else job.hi
+        part = Part(self.plan.name(job.shard), job.generation, job.lo, hi)
+        shard.parts.setdefault(job.node, []).append(part)
+        ranges = shard.pending.get(job.node, set())
+        ranges.discard((job.lo, hi))
+        if not ranges:
+            parts = tuple(sorted(shard.parts[job.node], key=lambda p: p.lo))
+            self._push(replace(job, lo=0, hi=None, parts=parts))
+
+    def _push(self, job: Job) -> None:
+        """Earliest shard first, and within it the deepest node, so that shards finish one after another."""
+        self._tick += 1
+        crew = self.graph.nodes[job.node].crew
+        heapq.heappush(self._heaps[crew], (job.shard, -job.node, self._tick, job))
+
+    @staticmethod
+    def _range(job: Job) -> tuple[int, int, int, int | None]:
+        return job.node, job.shard, job.lo, job.hi
+
+
+
+Observer = Callable[[Counts], None]

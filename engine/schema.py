@@ -1,0 +1,182 @@
+"""The one schema file: every column name and every table's types.
+
+A column name is a string in this module and in no other. Published tables are flat and sorted by image;
+an empty table has the same types as a full one, so any two shards union without help. Names and types of
+published tables change only together with SCHEMA_VERSION.
+"""
+
+from typing import Final
+
+import pyarrow as pa
+
+SCHEMA_VERSION: Final = 1
+
+# identity
+IMAGE_ID: Final = "image_id"
+TEXT_ID: Final = "text_id"
+REGION_ID: Final = "region_id"
+PHRASE_ID: Final = "phrase_id"
+# images
+URI: Final = "uri"
+SHA256: Final = "sha256"
+PHASH: Final = "phash"
+WIDTH: Final = "width"
+HEIGHT: Final = "height"
+FORMAT: Final = "format"
+META: Final = "meta"
+# geometry
+X0: Final = "x0"
+Y0: Final = "y0"
+X1: Final = "x1"
+Y1: Final = "y1"
+BOX: Final = (X0, Y0, X1, Y1)
+QUAD: Final = "quad"
+MASK: Final = "mask"
+CROWD: Final = "crowd"
+# what is said
+LABEL: Final = "label"
+TEXT: Final = "text"
+GRANULARITY: Final = "granularity"
+KIND: Final = "kind"
+SPECIALIST: Final = "specialist"
+SCORE: Final = "score"
+SIMILARITY: Final = "similarity"
+CONFIDENCE: Final = "confidence"
+CANDIDATES: Final = "candidates"
+VOTES: Final = "votes"
+N_ELIGIBLE: Final = "n_eligible"
+ROUND: Final = "round"
+# text measures (paper, table 3)
+N_TOKENS: Final = "n_tokens"
+N_OBJECTS: Final = "n_objects"
+N_ATTRIBUTES: Final = "n_attributes"
+N_ACTIONS: Final = "n_actions"
+N_PROPER_NOUNS: Final = "n_proper_nouns"
+OBJECT_COMPLEXITY: Final = "object_complexity"
+ACTION_COMPLEXITY: Final = "action_complexity"
+# phrases
+PHRASE: Final = "phrase"
+START: Final = "start"
+END: Final = "end"
+PHRASE_SCORE: Final = "phrase_score"
+HEAD: Final = "head"
+NUMBER: Final = "number"
+# tokens
+LEMMA: Final = "lemma"
+UPOS: Final = "upos"
+TAG: Final = "tag"
+DEP: Final = "dep"
+# decisions
+FAMILY: Final = "family"
+STAGE: Final = "stage"
+REASON: Final = "reason"
+VALUE: Final = "value"
+THRESHOLD: Final = "threshold"
+ITEM: Final = "item"
+
+_F32 = pa.float32()
+_BOX_FIELDS = [pa.field(name, _F32) for name in BOX]
+_QUAD_FIELD = pa.field(QUAD, pa.list_(_F32))
+# A null reason means kept; otherwise the row says why it is not, by which value against which threshold.
+DECISION: Final = [
+    pa.field(REASON, pa.string()),
+    pa.field(VALUE, pa.float64()),
+    pa.field(THRESHOLD, pa.float64()),
+]
+VOTE: Final = pa.struct([pa.field(SPECIALIST, pa.string()), pa.field(LABEL, pa.string()), pa.field(SCORE, _F32), *_BOX_FIELDS])
+TEXT_VOTE: Final = pa.struct([pa.field(SPECIALIST, pa.string()), pa.field(SCORE, _F32)])
+CANDIDATE: Final = pa.struct(
+    [pa.field(TEXT, pa.string()), pa.field(GRANULARITY, pa.string()), pa.field(SPECIALIST, pa.string()), pa.field(SIMILARITY, _F32)]
+)
+_MEASURES = [pa.field(name, pa.int32()) for name in (N_TOKENS, N_OBJECTS, N_ATTRIBUTES, N_ACTIONS, N_PROPER_NOUNS)] + [
+    pa.field(name, _F32) for name in (OBJECT_COMPLEXITY, ACTION_COMPLEXITY)
+]
+
+
+def _schema(*fields: pa.Field | list[pa.Field]) -> pa.Schema:
+    flat: list[pa.Field] = []
+    for item in fields:
+        flat.extend(item if isinstance(item, list) else [item])
+    return pa.schema(flat)
+
+
+def _f(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind)
+
+
+_ID = _f(IMAGE_ID, pa.string())
+
+# ---- published tables -------------------------------------------------------------------------------
+
+IMAGES: Final = _schema(
+    _ID, _f(URI, pa.string()), _f(SHA256, pa.string()), _f(PHASH, pa.uint64()), _f(WIDTH, pa.int32()),
+    _f(HEIGHT, pa.int32()), _f(FORMAT, pa.string()), _f(META, pa.string()),
+)  # fmt: skip
+TEXT_TABLE: Final = _schema(
+    _ID, _f(TEXT_ID, pa.string()), _f(GRANULARITY, pa.string()), _f(TEXT, pa.string()), _f(SPECIALIST, pa.string()),
+    _f(SIMILARITY, _F32), _f(CONFIDENCE, _F32), _MEASURES, _f(VOTES, pa.list_(TEXT_VOTE)), _f(ROUND, pa.int32()),
+)  # fmt: skip
+REGION_TEXT: Final = _schema(
+    _ID, _f(REGION_ID, pa.string()), _f(KIND, pa.string()), _BOX_FIELDS, _QUAD_FIELD, _f(MASK, pa.string()),
+    _f(LABEL, pa.string()), _f(TEXT, pa.string()), _f(GRANULARITY, pa.string()), _f(SIMILARITY, _F32),
+    _f(CANDIDATES, pa.list_(CANDIDATE)), _f(CONFIDENCE, _F32), _f(VOTES, pa.list_(VOTE)), _f(N_ELIGIBLE, pa.int32()),
+    _f(ROUND, pa.int32()),
+)  # fmt: skip
+TEXT_PHRASE_REGION: Final = _schema(
+    _ID, _f(TEXT_ID, pa.string()), _f(PHRASE_ID, pa.string()), _f(PHRASE, pa.string()), _f(START, pa.int32()),
+    _f(END, pa.int32()), _f(PHRASE_SCORE, _F32), _BOX_FIELDS, _f(MASK, pa.string()), _f(REGION_ID, pa.string()),
+    _f(CONFIDENCE, _F32), _f(VOTES, pa.list_(VOTE)), _f(ROUND, pa.int32()),
+)  # fmt: skip
+REJECTED: Final = _schema(
+    _ID, _f(FAMILY, pa.string()), _f(STAGE, pa.string()), DECISION, _f(ITEM, pa.string())
+)
+
+PUBLISHED: Final = {
+    "images": IMAGES,
+    "text": TEXT_TABLE,
+    "region_text": REGION_TEXT,
+    "text_phrase_region": TEXT_PHRASE_REGION,
+    "rejected": REJECTED,
+}
+
+# ---- sidecars: what specialists said ------------------------------------------------------------------
+
+PREDICTED_REGIONS: Final = _schema(
+    _ID, _BOX_FIELDS, _f(LABEL, pa.string()), _f(SCORE, _F32), _f(MASK, pa.string()), _f(CROWD, pa.bool_())
+)
+PREDICTED_READINGS: Final = _schema(_ID, _QUAD_FIELD, _f(TEXT, pa.string()), _f(SCORE, _F32))
+PREDICTED_TEXTS: Final = _schema(_ID, _f(TEXT, pa.string()), _f(GRANULARITY, pa.string()), _f(SCORE, _F32))
+CROP_TEXTS: Final = _schema(_ID, _f(REGION_ID, pa.string()), _f(TEXT, pa.string()), _f(SCORE, _F32))
+SIMILARITIES: Final = _schema(_ID, _f(REGION_ID, pa.string()), _f(TEXT, pa.string()), _f(SIMILARITY, _F32))
+PREDICTED_PHRASES: Final = _schema(_ID, _f(PHRASE_ID, pa.string()), _BOX_FIELDS, _f(SCORE, _F32))
+PREDICTED_MASKS: Final = _schema(_ID, _f(REGION_ID, pa.string()), _f(PHRASE_ID, pa.string()), _BOX_FIELDS, _f(MASK, pa.string()), _f(SCORE, _F32))
+# One row a token; `text_id` as in the decided texts; a text without tokens has no row.
+TOKENS: Final = _schema(
+    _ID, _f(TEXT_ID, pa.string()), _f(START, pa.int32()), _f(END, pa.int32()), _f(LEMMA, pa.string()),
+    _f(UPOS, pa.string()), _f(TAG, pa.string()), _f(HEAD, pa.int32()), _f(DEP, pa.string()),
+)  # fmt: skip
+
+# ---- sidecars: what was decided, kept and rejected rows together ----------------------------------------
+
+DECIDED_REGIONS: Final = _schema(
+    _ID, _f(REGION_ID, pa.string()), _f(KIND, pa.string()), _BOX_FIELDS, _QUAD_FIELD, _f(MASK, pa.string()),
+    _f(LABEL, pa.string()), _f(TEXT, pa.string()), _f(CONFIDENCE, _F32), _f(VOTES, pa.list_(VOTE)),
+    _f(N_ELIGIBLE, pa.int32()), DECISION,
+)  # fmt: skip
+DECIDED_REGION_TEXTS: Final = _schema(
+    _ID, _f(REGION_ID, pa.string()), _f(TEXT, pa.string()), _f(GRANULARITY, pa.string()), _f(SIMILARITY, _F32),
+    _f(CANDIDATES, pa.list_(CANDIDATE)), DECISION,
+)  # fmt: skip
+DECIDED_TEXTS: Final = _schema(
+    _ID, _f(TEXT_ID, pa.string()), _f(GRANULARITY, pa.string()), _f(TEXT, pa.string()), _f(SPECIALIST, pa.string()),
+    _f(SIMILARITY, _F32), _f(CONFIDENCE, _F32), _MEASURES, _f(VOTES, pa.list_(TEXT_VOTE)), DECISION,
+)  # fmt: skip
+DECIDED_PHRASES: Final = _schema(
+    _ID, _f(TEXT_ID, pa.string()), _f(PHRASE_ID, pa.string()), _f(PHRASE, pa.string()), _f(START, pa.int32()),
+    _f(END, pa.int32()), _f(HEAD, pa.string()), _f(NUMBER, pa.int32()), DECISION,
+)  # fmt: skip
+DECIDED_TRIPLETS: Final = _schema(
+    _ID, _f(TEXT_ID, pa.string()), _f(PHRASE_ID, pa.string()), _f(PHRASE, pa.string()), _f(START, pa.int32()),
+    _f(END, pa.int32()), _f(PHRASE_SCORE, _F32), _BOX_FIELDS, _f(REGION_ID, pa.string()), _f(CONFIDENCE, _F32),
+    _f(VOTES, pa.list_(VOTE)), DECISION,
+)  # fmt: skip
