@@ -56,7 +56,14 @@ class StoreError(FldError):
 
 
 class StageFailed(FldError):
-    """A stage cannot load, or loses every worker that tries it."""
+    """A stage cannot load, breaks its contract, or loses every worker that tries it. `stage` is its name."""
+
+    def __init__(self, message: str, stage: str = "") -> None:
+        super().__init__(message, stage)  # both, so that it survives pickling
+        self.stage = stage
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class OutOfMemory(FldError):

@@ -30,12 +30,16 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing about one image that went wrong, kept for the quarantine."""
+    """One thing about one image that went wrong, kept for the quarantine.
+
+    `lost` is False where only a part of the answer is missing, such as one broken record among good ones.
+    """
 
     image_id: str
     error: str
     message: str
     attempts: int = 1
+    lost: bool = True
 
     @classmethod
     def of(cls, image_id: str, error: BaseException, attempts: int = 1) -> "Fault":
@@ -47,12 +51,14 @@ class Batch:
     """What a stage is given: images in order, and its input tables grouped by them.
 
     `images` has the columns of the published `images` (for `ingest`: image_id, uri, meta of the plan).
-    `read` decodes the image with that URI, within the run's limits.
+    `read` decodes the image with that URI, within the run's limits. `missing` names, for each input stage, the
+    images that it lost to quarantine: no rows of theirs does not mean that nothing is there.
     """
 
     images: pa.Table
     inputs: Mapping[str, Grouped]
     read: Callable[[str], Pixels]
+    missing: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.images.num_rows)
@@ -60,7 +66,7 @@ class Batch:
     def slice(self, lo: int, hi: int) -> "Batch":
         """Images lo..hi of this batch, nothing copied."""
         inputs = {name: group.slice(lo, hi) for name, group in self.inputs.items()}
-        return Batch(self.images.slice(lo, hi - lo), inputs, self.read)
+        return Batch(self.images.slice(lo, hi - lo), inputs, self.read, self.missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,25 +122,29 @@ class Sink:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A stage in its place: `inputs` are indices of earlier nodes, `crew` is the pool that runs it."""
+    """A stage in its place: `inputs` are indices of earlier nodes, `crew` is the pool that runs it.
 
-    stage: Stage | Sink
+    A graph that is only looked at (`fld status`) is remembered without its stages: `implementation` is None.
+    """
+
+    name: str
     fingerprint: str
     inputs: tuple[int, ...]
     crew: str
+    is_sink: bool
+    implementation: Stage | Sink | None = None
 
     @property
-    def name(self) -> str:
-        return self.stage.name
+    def stage(self) -> Stage | Sink:
+        """Raises: RuntimeError: the graph was remembered, not built."""
+        if self.implementation is None:
+            raise RuntimeError(f"{self.name} is remembered, not built")
+        return self.implementation
 
     @property
     def folder(self) -> str:
         """Where its sidecars stand."""
-        return f"work/{self.stage.name}@{self.fingerprint}"
-
-    @property
-    def is_sink(self) -> bool:
-        return isinstance(self.stage, Sink)
+        return f"work/{self.name}@{self.fingerprint}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +159,6 @@ class Graph:
                 return i
         raise KeyError(name)
 
-    def readers(self, index: int) -> list[int]:
-        return [i for i, node in enumerate(self.nodes) if index in node.inputs]
-
     @property
     def crews(self) -> list[str]:
         return sorted({node.crew for node in self.nodes})
@@ -161,7 +168,7 @@ def build_graph(stages: Iterable[Stage | Sink], crew_of: Callable[[Stage | Sink]
     """Check the stages' names and inputs, order them, and compute their fingerprints.
 
     Raises:
-        ConfigError: two stages with one name, an input that nobody makes, a circle, or no `ingest`.
+        ConfigError: two stages with one name, an input that nobody makes, a circle, no `ingest`, or not one sink.
     """
     by_name: dict[str, Stage | Sink] = {}
     for stage in stages:
@@ -177,7 +184,10 @@ def build_graph(stages: Iterable[Stage | Sink], crew_of: Callable[[Stage | Sink]
         inputs = tuple(places[i] for i in stage.inputs)
         fingerprint = _fingerprint(stage, [nodes[i].fingerprint for i in inputs])
         places[name] = len(nodes)
-        nodes.append(Node(stage, fingerprint, inputs, crew_of(stage)))
+        nodes.append(Node(name, fingerprint, inputs, crew_of(stage), isinstance(stage, Sink), stage))
+    sinks = [node.name for node in nodes if node.is_sink]
+    if sinks != [nodes[-1].name]:
+        raise ConfigError(f"a graph ends in exactly one sink, after everything it reads; this one has {sinks or 'none'}")
     return Graph(tuple(nodes))
 
 

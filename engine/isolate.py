@@ -7,7 +7,7 @@ becomes a fault. A batch that exhausts memory is halved too, and the smaller siz
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -20,6 +20,7 @@ from engine.schema import IMAGE_ID, URI
 _FINAL = (ImageError, RecordError)
 _DECODERS = 2
 _PAUSE_S = 0.2
+_ENOUGH_TO_JUDGE = 8
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class Isolator:
     stage: Stage
     attempts: int
     batch_size: int | None = field(init=False)
+    _answered: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.batch_size = self.stage.batch_size
@@ -37,7 +39,8 @@ class Isolator:
         """The stage's answer for every image of the batch: rows in order, or a fault.
 
         Raises:
-            StageFailed: the stage breaks its contract (wrong columns, rows of images it was not asked about).
+            StageFailed: the stage breaks its contract (wrong columns, rows of images it was not asked about), or
+                has never answered and fails for every image alike: that is the stage's fault, not the images'.
         """
         outputs: list[Output] = []
         with ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode") as pool:
@@ -45,13 +48,27 @@ class Isolator:
                 outputs.append(Output(self.stage.schema.empty_table(), faults))
                 if len(piece):
                     outputs.append(self._answer(piece))
+        self._refuse_if_broken(batch, outputs)
         faults = [
-            Fault(f.image_id, f.error, f.message, f.attempts + past_attempts.get(f.image_id, 0))
+            replace(f, attempts=f.attempts + past_attempts.get(f.image_id, 0))
             for output in outputs
             for f in output.faults
         ]
         tables = [output.table for output in outputs] or [self.stage.schema.empty_table()]
         return Output(pa.concat_tables(tables).combine_chunks(), faults)
+
+    def _refuse_if_broken(self, batch: Batch, outputs: Sequence[Output]) -> None:
+        lost = [f for output in outputs for f in output.faults if f.lost]
+        kinds = {(f.error, f.message) for f in lost}
+        if len(lost) < len(batch):
+            self._answered = True
+        elif not self._answered and len(batch) >= _ENOUGH_TO_JUDGE and len(kinds) == 1 and kinds.isdisjoint(_of_images(lost)):
+            name = self.stage.name
+            raise StageFailed(
+                f"stage {name} failed for all of its first {len(batch)} images in the same way: "
+                f"{lost[0].error}: {lost[0].message}",
+                name,
+            )
 
     def _answer(self, batch: Batch) -> Output:
         try:
@@ -88,11 +105,13 @@ class Isolator:
         if table.schema != self.stage.schema:
             raise StageFailed(
                 f"stage {self.stage.name} answered with columns {table.schema.names} of types "
-                f"{[str(t) for t in table.schema.types]}; it declares {self.stage.schema.names}"
+                f"{[str(t) for t in table.schema.types]}; it declares {self.stage.schema.names}",
+                self.stage.name,
             )
         strangers = set(table.column(IMAGE_ID).unique().to_pylist()) - set(batch.images.column(IMAGE_ID).to_pylist())
         if strangers:
-            raise StageFailed(f"stage {self.stage.name} answered about {min(strangers)!r}, which it was not asked about")
+            name = self.stage.name
+            raise StageFailed(f"stage {name} answered about {min(strangers)!r}, which it was not asked about", name)
         return table
 
     def _ahead(self, batch: Batch, pool: ThreadPoolExecutor) -> Iterator[tuple[Batch, list[Fault]]]:
@@ -132,15 +151,21 @@ def _decoded(piece: Batch, futures: Sequence["Future[Pixels]"]) -> tuple[Batch, 
             faults.append(Fault.of(piece.images.column(IMAGE_ID)[position].as_py(), error))
     read = _reader(pixels, piece.read)
     if len(good) == len(piece):
-        return Batch(piece.images, piece.inputs, read), faults
+        return Batch(piece.images, piece.inputs, read, piece.missing), faults
     ids = piece.images.take(pa.array(good, pa.int64()))
     keep = ids.column(IMAGE_ID).to_pylist()
     inputs = {name: type(group).of(group.table, keep) for name, group in piece.inputs.items()}
-    return Batch(ids, inputs, read), faults
+    return Batch(ids, inputs, read, piece.missing), faults
 
 
 def _reader(pixels: Mapping[str, Pixels], fall_back: Callable[[str], Pixels]) -> Callable[[str], Pixels]:
     return lambda uri: pixels[uri] if uri in pixels else fall_back(uri)
+
+
+def _of_images(faults: Sequence[Fault]) -> set[tuple[str, str]]:
+    """The faults that lie in the images: a folder may well hold nothing but broken ones."""
+    names = {kind.__name__ for kind in _FINAL}
+    return {(f.error, f.message) for f in faults if f.error in names}
 
 
 def _out_of_memory(error: BaseException) -> bool:

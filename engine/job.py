@@ -161,7 +161,11 @@ def _batch(worker: Worker, node: Node, images: pa.Table, ids: Sequence[str], sou
         worker.graph.nodes[i].name: Grouped.of(source.table, ids)
         for i, source in zip(node.inputs, sources, strict=True)
     }
-    return Batch(images, inputs, worker.read)
+    missing = {
+        worker.graph.nodes[i].name: frozenset(f.image_id for f in source.faults if f.lost)
+        for i, source in zip(node.inputs, sources, strict=True)
+    }
+    return Batch(images, inputs, worker.read, missing)
 
 
 def _past_attempts(previous: Content | None) -> dict[str, int]:

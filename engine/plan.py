@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -19,22 +18,12 @@ from numpy.typing import NDArray
 from engine.errors import OutError, SourceError
 from engine.parquet import canonical, from_bytes, to_bytes
 from engine.schema import IMAGE_ID, META, SCHEMA_VERSION, URI
+from engine.sources.base import Item
 from engine.store import Store
 
 PLAN = "plan/plan.json"
 ITEMS = pa.schema([pa.field(IMAGE_ID, pa.string()), pa.field(URI, pa.string()), pa.field(META, pa.string())])
 SHARDS = pa.schema([pa.field("digest", pa.string()), pa.field("images", pa.int32())])
-
-
-class Item(Protocol):
-    """One image of a source: its key, where its bytes are, and the source's own fields as JSON."""
-
-    @property
-    def image_id(self) -> str: ...
-    @property
-    def uri(self) -> str: ...
-    @property
-    def meta(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

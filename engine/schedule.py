@@ -54,7 +54,7 @@ class Schedule:
         self,
         graph: Graph,
         plan: Plan,
-        listings: list[Listing],
+        listings: Iterable[Listing],
         markers: Iterable[Marker],
         *,
         window: int = 16,
@@ -62,7 +62,8 @@ class Schedule:
     ) -> None:
         """`listings` has one entry a node (empty for the sink); `retry` also plans quarantined images again."""
         self.graph, self.plan, self.counts = graph, plan, Counts()
-        self._listings, self._window, self._retry = listings, window, retry
+        self._listings, self._window, self._retry = list(listings), window, retry
+        self.todo_by_node: dict[str, int] = {}
         self._markers: dict[str, list[Marker]] = {}
         for marker in markers:
             self._markers.setdefault(marker.shard.partition("-")[0], []).append(marker)
@@ -130,7 +131,8 @@ class Schedule:
         splittable = not self.graph.nodes[job.node].is_sink and not job.parts
         if not splittable and kills >= KILLS_OF_A_WHOLE:
             name = self.graph.nodes[job.node].name
-            raise StageFailed(f"{name} lost {kills} workers on shard {self.plan.name(job.shard)}; is memory too small?")
+            where = self.plan.name(job.shard)
+            raise StageFailed(f"{name} lost {kills} workers on shard {where}; is memory too small?", name)
         if splittable and hi - lo == 1 and kills >= KILLS_BEFORE_GIVING_UP:
             return replace(job, lo=lo, hi=hi)
         whole = job.hi is None
@@ -165,6 +167,9 @@ class Schedule:
             state = self._state(shard)
             stale = self._stale_nodes(state)
             counts.reused += len(self.graph.nodes) - len(stale)
+            for index in stale:
+                name = self.graph.nodes[index].name
+                self.todo_by_node[name] = self.todo_by_node.get(name, 0) + 1
             if not stale:
                 counts.images_done += int(self.plan.counts[shard])
             for node, newest in zip(self.graph.nodes, state.newest, strict=True):

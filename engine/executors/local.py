@@ -49,7 +49,8 @@ def load_stage(worker: Worker, index: int) -> None:
                 name = worker.graph.nodes[index].name
                 raise StageFailed(
                     f"stage {name} failed to load {LOAD_ATTEMPTS} times: {type(error).__name__}: {error}\n"
-                    f"{traceback.format_exc()}"
+                    f"{traceback.format_exc()}",
+                    name,
                 ) from error
             time.sleep(_PAUSE_S)
         else:

@@ -180,7 +180,7 @@ class _Pool:
         if first.job is None:
             deaths = self.load_deaths[first.node] = self.load_deaths.get(first.node, 0) + 1
             if deaths >= LOAD_DEATHS:
-                raise StageFailed(f"stage {name} killed {deaths} workers while loading. The last one: {cause}")
+                raise StageFailed(f"stage {name} killed {deaths} workers while loading. The last one: {cause}", name)
             return
         lost = self.schedule.killed(first.job)
         if lost is not None:
@@ -272,7 +272,7 @@ def _unwrapped(error: Any, stage: str) -> Exception:
     cause = error.cause if isinstance(error.cause, Exception) else error
     if isinstance(cause, UserError | StageFailed):
         return cause
-    return StageFailed(f"stage {stage} stopped the engine: {type(cause).__name__}: {cause}\n{error}")
+    return StageFailed(f"stage {stage} stopped the engine: {type(cause).__name__}: {cause}\n{error}", stage)
 
 
 def _cause(error: Exception) -> str:

@@ -1,0 +1,281 @@
+"""The compiled loops of the consensus: clusters of boxes, votes, and pairs of captions.
+
+Everything here works on flat NumPy columns in a fixed order, without fast-math, so the same input gives the same
+bits. numba keeps the machine code on disk; the GIL is released while a kernel runs. Import this module late:
+numba costs a quarter of a second.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# What may happen to a box in `cluster`.
+FUSE: Final = 0  # joins the best cluster, or founds one
+GOLD: Final = 1  # founds a cluster whose geometry it fixes; never joins another
+ALONE: Final = 2  # founds a cluster that nobody may join
+SKIP: Final = 3  # is in no cluster
+
+
+def _kernel(function: F) -> F:
+    return cast(F, numba.njit(cache=True, nogil=True)(function))
+
+
+@_kernel
+def iou(ax0: float, ay0: float, ax1: float, ay1: float, bx0: float, by0: float, bx1: float, by1: float) -> float:
+    """Intersection over union of two boxes (x0, y0, x1, y1); 0 where the union has no area."""
+    width = min(ax1, bx1) - max(ax0, bx0)
+    height = min(ay1, by1) - max(ay0, by0)
+    if not (width > 0.0 and height > 0.0):
+        return 0.0
+    shared = width * height
+    union = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - shared
+    return shared / union if union > 0.0 else 0.0
+
+
+@_kernel
+def _join(
+    box: int,
+    founded: int,
+    first: int,
+    boxes: NDArray[np.float64],
+    specialists: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    heads: NDArray[np.int64],
+    following: NDArray[np.int64],
+    open_: NDArray[np.bool_],
+    means: NDArray[np.float64],
+    iou_threshold: float,
+    label_bonus: float,
+    duplicate_iou: float,
+    reference: bool,
+) -> tuple[int, bool]:
+    """The cluster in first:founded that `box` joins (-1: none), and whether it is a twin of its specialist's own."""
+    best, best_value, best_twin = -1, iou_threshold, False
+    for c in range(first, founded):
+        if not open_[c]:
+            continue
+        if reference and labels[heads[c]] != labels[box]:
+            continue
+        value = iou(
+            means[c, 0], means[c, 1], means[c, 2], means[c, 3],
+            boxes[box, 0], boxes[box, 1], boxes[box, 2], boxes[box, 3],
+        )  # fmt: skip
+        if value + label_bonus <= best_value:
+            continue
+        twin, barred, same_label = False, False, False
+        if not reference:
+            m = heads[c]
+            while m >= 0:
+                if labels[m] == labels[box]:
+                    same_label = True
+                if specialists[m] == specialists[box]:
+                    overlap = iou(
+                        boxes[m, 0], boxes[m, 1], boxes[m, 2], boxes[m, 3],
+                        boxes[box, 0], boxes[box, 1], boxes[box, 2], boxes[box, 3],
+                    )  # fmt: skip
+                    twin = True
+                    barred = barred or overlap < duplicate_iou
+                m = following[m]
+        if same_label:
+            value += label_bonus
+        if not barred and value > best_value:
+            best, best_value, best_twin = c, value, twin
+    return best, best_twin
+
+
+@_kernel
+def cluster(
+    boxes: NDArray[np.float64],
+    order: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    strengths: NDArray[np.float64],
+    specialists: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    roles: NDArray[np.int8],
+    iou_threshold: float,
+    label_bonus: float,
+    duplicate_iou: float,
+    reference: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Assign every box to a cluster of its group, greedily in `order`.
+
+    `order` (n,) lists the boxes of group g at offsets[g]:offsets[g+1], strongest first. A box joins the open
+    cluster with the highest IoU (plus `label_bonus` where a member has its label) above `iou_threshold`. With
+    `reference` only clusters of the same label match, specialists are ignored, and sums are rounded to float32
+    as in ensemble_boxes, so that both decide alike.
+
+    Returns:
+        cluster of each box (n,) (-1: skipped), geometry of the clusters (k, 4), and clusters by group (groups + 1,).
+    """
+    n = len(order)
+    cluster_of = np.full(len(boxes), -1, np.int64)
+    following = np.full(len(boxes), -1, np.int64)
+    means, sums = np.zeros((n, 4)), np.zeros((n, 4))
+    totals = np.zeros(n)
+    heads, tails = np.full(n, -1, np.int64), np.full(n, -1, np.int64)
+    open_, fixed = np.ones(n, np.bool_), np.zeros(n, np.bool_)
+    groups = np.zeros(len(offsets), np.int64)
+    founded = 0
+    for g in range(len(offsets) - 1):
+        first = founded
+        for at in range(offsets[g], offsets[g + 1]):
+            b = order[at]
+            if roles[b] == SKIP:
+                continue
+            c, twin = -1, False
+            if roles[b] == FUSE:
+                c, twin = _join(
+                    b, founded, first, boxes, specialists, labels, heads, following, open_, means,
+                    iou_threshold, label_bonus, duplicate_iou, reference,
+                )  # fmt: skip
+            founder = c < 0
+            if founder:
+                c = founded
+                founded += 1
+                heads[c] = b
+                open_[c] = roles[b] != ALONE
+                fixed[c] = roles[b] == GOLD
+            else:
+                following[tails[c]] = b
+            tails[c] = b
+            cluster_of[b] = c
+            if not twin and (founder or not fixed[c]):
+                totals[c] += strengths[b]
+                for k in range(4):
+                    term = sums[c, k] + strengths[b] * boxes[b, k]
+                    sums[c, k] = np.float64(np.float32(term)) if reference else term
+                    if founder:
+                        means[c, k] = boxes[b, k]
+                    elif totals[c] > 0.0:
+                        mean = sums[c, k] / totals[c]
+                        means[c, k] = np.float64(np.float32(mean)) if reference else mean
+        groups[g + 1] = founded
+    return cluster_of, means[:founded], groups
+
+
+@_kernel
+def vote(
+    member_offsets: NDArray[np.int64],
+    members: NDArray[np.int64],
+    specialists: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    strengths: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The winning member and the summed strength of each cluster.
+
+    A specialist counts once in the sum (its strongest member, which comes first), and once for each label it gave.
+    The label with the highest summed strength wins; ties go to the higher summed score, then to the lower label
+    number.
+
+    Returns:
+        position in `members` of the first member with the winning label (clusters,), summed strengths (clusters,).
+    """
+    k = len(member_offsets) - 1
+    winner, support = np.zeros(k, np.int64), np.zeros(k)
+    for c in range(k):
+        lo, hi = member_offsets[c], member_offsets[c + 1]
+        best_strength, best_score, best_label = -np.inf, -np.inf, 0
+        winner[c] = lo
+        for i in range(lo, hi):
+            m = members[i]
+            known_label, known_specialist = False, False
+            for j in range(lo, i):
+                known_label = known_label or labels[members[j]] == labels[m]
+                known_specialist = known_specialist or specialists[members[j]] == specialists[m]
+            if not known_specialist:
+                support[c] += strengths[m]
+            if known_label:
+                continue
+            strength, score = 0.0, 0.0
+            for j in range(i, hi):
+                other = members[j]
+                if labels[other] != labels[m]:
+                    continue
+                counted = True
+                for h in range(i, j):
+                    if labels[members[h]] == labels[m] and specialists[members[h]] == specialists[other]:
+                        counted = False
+                        break
+                if counted:
+                    strength += strengths[other]
+                    score += scores[other]
+            if (strength, score, -labels[m]) > (best_strength, best_score, -best_label):
+                best_strength, best_score, best_label = strength, score, labels[m]
+                winner[c] = i
+    return winner, support
+
+
+@_kernel
+def best_match(
+    boxes: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    others: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """For each box of group groups[i] the best of others[offsets[g]:offsets[g+1]] (-1: none overlaps) and its IoU.
+
+    Ties go to the earlier one.
+    """
+    index, value = np.full(len(boxes), -1, np.int64), np.zeros(len(boxes))
+    for b in range(len(boxes)):
+        for o in range(offsets[groups[b]], offsets[groups[b] + 1]):
+            overlap = iou(
+                boxes[b, 0], boxes[b, 1], boxes[b, 2], boxes[b, 3],
+                others[o, 0], others[o, 1], others[o, 2], others[o, 3],
+            )  # fmt: skip
+            if overlap > value[b]:
+                index[b], value[b] = o, overlap
+    return index, value
+
+
+@_kernel
+def _token_f1(ids: NDArray[np.int64], a: int, a_end: int, b: int, b_end: int) -> float:
+    total = (a_end - a) + (b_end - b)
+    shared = 0
+    while a < a_end and b < b_end:
+        if ids[a] == ids[b]:
+            shared, a, b = shared + 1, a + 1, b + 1
+        elif ids[a] < ids[b]:
+            a += 1
+        else:
+            b += 1
+    return 2.0 * shared / total if total > 0 else 0.0
+
+
+@_kernel
+def agree(
+    ids: NDArray[np.int64],
+    token_offsets: NDArray[np.int64],
+    group_offsets: NDArray[np.int64],
+    specialists: NDArray[np.int64],
+    n_specialists: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Token F1 between the texts of each group; `ids` of a text are sorted.
+
+    Returns:
+        mean F1 with the group's other texts (texts,) (NaN: there is no other), and the highest F1 with any text of
+        each specialist (texts, specialists) (NaN: it has no text in the group; of its author it is 1).
+    """
+    n = len(token_offsets) - 1
+    mean, closest = np.full(n, np.nan), np.full((n, n_specialists), np.nan)
+    for g in range(len(group_offsets) - 1):
+        lo, hi = group_offsets[g], group_offsets[g + 1]
+        for t in range(lo, hi):
+            closest[t, specialists[t]] = 1.0
+            total = 0.0
+            for u in range(lo, hi):
+                if u == t:
+                    continue
+                f1 = _token_f1(ids, token_offsets[t], token_offsets[t + 1], token_offsets[u], token_offsets[u + 1])
+                total += f1
+                if not closest[t, specialists[u]] >= f1:
+                    closest[t, specialists[u]] = f1
+            if hi - lo > 1:
+                mean[t] = total / (hi - lo - 1)
+    return mean, closest

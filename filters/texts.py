@@ -1,0 +1,103 @@
+"""Which texts are noise. A measure is a column made by `filters.syntax`."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from filters.decision import Decision, first, reject
+
+
+class TextLimits(BaseModel):
+    """Limits on the texts of one granularity. The paper names the kinds of limit and gives no value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_tokens: int = Field(default=3, ge=0, description="fewest tokens of a text (our choice)")
+    max_tokens: int = Field(default=60, ge=1, description="most tokens of a text (our choice)")
+    max_objects: int = Field(
+        default=15,
+        ge=0,
+        description="most objects a text may name (paper section 4.2 drops texts with too many; value our choice)",
+    )
+    min_object_complexity: float = Field(
+        default=1.0,
+        ge=0.0,
+        description="lowest complexity of its objects (paper section 4.2, after DiHT; value our choice)",
+    )
+    min_action_complexity: float = Field(
+        default=0.0,
+        ge=0.0,
+        description="lowest complexity of its actions; 0 keeps texts without a verb "
+        "(paper section 4.2, after DiHT; value our choice)",
+    )
+
+
+class TextFilterConfig(BaseModel):
+    """Limits by granularity; defaults scale with the lengths of the paper's table 2."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    brief: TextLimits = Field(
+        default=TextLimits(), description="limits on brief texts (paper's mean: 8 tokens, 3 objects)"
+    )
+    detailed: TextLimits = Field(
+        default=TextLimits(max_tokens=200, max_objects=50),
+        description="limits on detailed texts (paper's mean: 32 tokens, 13 objects)",
+    )
+    more_detailed: TextLimits = Field(
+        default=TextLimits(max_tokens=400, max_objects=100),
+        description="limits on more detailed texts (paper's mean: 71 tokens, 28 objects)",
+    )
+    drop_duplicates: bool = Field(
+        default=True, description="drop a text that an image already has but for case and spaces (our choice)"
+    )
+
+
+def empty(texts: pa.Array | pa.ChunkedArray) -> Decision:
+    """Reject texts (n) that are null or have no letter and no digit."""
+    word = pc.match_substring_regex(pc.fill_null(texts, ""), r"[\p{L}\p{N}]")
+    return reject(~word.to_numpy(zero_copy_only=False).astype(bool) if len(texts) else np.zeros(0, bool), "empty")
+
+
+def limits(
+    n_tokens: NDArray[np.integer],
+    n_objects: NDArray[np.integer],
+    object_complexity: NDArray[np.floating],
+    action_complexity: NDArray[np.floating],
+    config: TextLimits,
+) -> Decision:
+    """Reject texts outside the limits: all columns (n,). Reasons in order: too short, too long, too many objects,
+    object complexity, action complexity."""
+    return first(
+        [
+            reject(n_tokens < config.min_tokens, "too short", n_tokens, config.min_tokens),
+            reject(n_tokens > config.max_tokens, "too long", n_tokens, config.max_tokens),
+            reject(n_objects > config.max_objects, "too many objects", n_objects, config.max_objects),
+            _under(object_complexity, config.min_object_complexity, "object complexity"),
+            _under(action_complexity, config.min_action_complexity, "action complexity"),
+        ]
+    )
+
+
+def duplicates(
+    texts: pa.Array | pa.ChunkedArray, groups: NDArray[np.integer], candidates: NDArray[np.bool_]
+) -> Decision:
+    """Reject `candidates` (n,) that repeat an earlier candidate of their group (n,) but for case and spaces."""
+    plain = pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(pc.fill_null(texts, "")), r"\s+", " "))
+    if isinstance(plain, pa.ChunkedArray):
+        plain = plain.combine_chunks()
+    number = pc.dictionary_encode(plain).indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    rows = np.flatnonzero(candidates)
+    keys = np.column_stack([np.asarray(groups, np.int64)[rows], number[rows]])
+    again = np.zeros(len(candidates), bool)
+    if len(rows):
+        _, earliest = np.unique(keys, axis=0, return_index=True)
+        again[rows] = True
+        again[rows[earliest]] = False
+    return reject(again, "duplicate")
+
+
+def _under(values: NDArray[np.floating], threshold: float, reason: str) -> Decision:
+    return reject(~(np.asarray(values, np.float64) >= threshold), reason, values, threshold)

@@ -1,0 +1,151 @@
+"""From accepted regions and what was said about their crops to one text for each region."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine import schema as s
+from engine.errors import StoreError
+from engine.grouped import Frames, Grouped
+from engine.tokens import Tokens
+from filters.decision import first, reject
+from filters.regions import score
+from filters.syntax import noun_chunks
+from pipelines.decide import columns as c
+from pipelines.decide.regions import WRITING
+
+# Granularities of a region's text, in the order in which equally similar candidates win.
+GRANULARITIES: Final = ("phrase", "brief", "chunk", "ocr")
+_PHRASE, _BRIEF, _CHUNK, _OCR = range(4)
+
+
+class RegionTextConfig(BaseModel):
+    """How the text of a region is chosen: the candidate most similar to the crop (paper section 4.2)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_similarity: float | None = Field(
+        default=None,
+        description="reject a region whose best text is less similar to it than this; null keeps all (our choice)",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """Candidates in order: `region` (n,) row of the region, `granularity` (n,) number, `specialist` (n,) or -1."""
+
+    region: NDArray[np.int64]
+    text: pa.Array
+    granularity: NDArray[np.int64]
+    specialist: NDArray[np.int64]
+    names: list[str]
+
+
+def decide(
+    frames: Frames,
+    regions: Grouped,
+    crop_texts: Mapping[str, Grouped],
+    similarities: Mapping[str, Grouped],
+    config: RegionTextConfig,
+    chunks: Mapping[str, Grouped] | None = None,
+) -> pa.Table:
+    """One row for each kept region: a table `engine.schema.DECIDED_REGION_TEXTS`.
+
+    `regions` are the kept rows of DECIDED_REGIONS. Candidates of an object: its category phrase (the label in lower
+    case), the crop texts of each captioner (CROP_TEXTS), and their noun `chunks` (by captioner, CROP_TEXTS, see
+    `chunk_rows`). The candidate with the highest mean similarity over the scorers (SIMILARITIES) wins; ties, and
+    candidates nobody scored, in the order phrase, brief, chunk. A text region keeps its reading ("ocr"). A
+    candidate's specialist is the captioner, null for phrase and ocr, whose specialists stand in the region's votes.
+
+    Raises:
+        StoreError: a crop text belongs to no region in `regions`, or a table is not over the images of `frames`.
+    """
+    table = regions.table
+    found = _candidates(frames, table, crop_texts, chunks or {})
+    scored = [
+        (_region_rows(part.table, table, missing=True), part.table.column(s.TEXT), c.floats(part.table, s.SIMILARITY))
+        for _, part in sorted(similarities.items())
+    ]
+    similarity = c.mean_similarity(found.region, found.text, scored)
+    blank = ~c.flags(pc.match_substring_regex(found.text, r"\S"))
+    ranked = np.lexsort(
+        (np.arange(len(blank)), -np.nan_to_num(similarity, nan=-np.inf, neginf=-np.inf), blank, found.region)
+    )
+    offsets = c.starts(found.region, table.num_rows)
+    best = ranked[offsets[:-1]]
+    decisions = [reject(blank[best], "empty")]
+    if config.min_similarity is not None and similarities:
+        known = ~np.isnan(similarity[best])
+        decisions.append(score(similarity[best], config.min_similarity, "similarity").only(known))
+    values = {
+        s.TEXT: found.text,
+        s.GRANULARITY: c.names_of(GRANULARITIES, found.granularity),
+        s.SPECIALIST: c.names_of(found.names, found.specialist),
+        s.SIMILARITY: c.numbers(similarity, pa.float32()),
+    }
+    columns = {
+        s.IMAGE_ID: c.flat(table.column(s.IMAGE_ID)),
+        s.REGION_ID: c.flat(table.column(s.REGION_ID)),
+        s.TEXT: c.take(found.text, best),
+        s.GRANULARITY: c.take(values[s.GRANULARITY], best),
+        s.SIMILARITY: c.take(values[s.SIMILARITY], best),
+        s.CANDIDATES: c.lists(offsets, c.records(s.CANDIDATE, values)),
+        **first(decisions).columns(),
+    }
+    return c.table(s.DECIDED_REGION_TEXTS, columns)
+
+
+def chunk_rows(crop_texts: pa.Table, tokens: Tokens) -> pa.Table:
+    """The noun chunks of crop texts, a table CROP_TEXTS; `tokens` are those of the texts, row by row.
+
+    Chunks whose head is a pronoun are left out, and so is a chunk that is the whole text: both would only repeat.
+    """
+    texts = crop_texts.column(s.TEXT).to_pylist()
+    found = noun_chunks(tokens, texts)
+    chunk = pa.array(found.phrase, pa.string())
+    row = np.asarray(found.text, np.int64)
+    whole = pc.equal(c.normal(chunk), c.take(c.normal(crop_texts.column(s.TEXT)), row))
+    useful = ~c.flags(whole) & ~c.flags(pc.equal(pa.array(found.upos, pa.string()), "PRON"))
+    kept = np.flatnonzero(useful)
+    rows = crop_texts.take(pa.array(row[kept]))
+    at = crop_texts.schema.get_field_index(s.TEXT)
+    return rows.set_column(at, s.TEXT, c.take(chunk, kept)).cast(s.CROP_TEXTS)
+
+
+def _candidates(
+    frames: Frames, regions: pa.Table, crop_texts: Mapping[str, Grouped], chunks: Mapping[str, Grouped]
+) -> _Candidates:
+    writing = c.flags(pc.equal(regions.column(s.KIND), WRITING))
+    names = sorted({*crop_texts, *chunks})
+    own = pc.if_else(
+        pa.array(writing), pc.fill_null(c.flat(regions.column(s.TEXT)), ""), c.normal(regions.column(s.LABEL))
+    )
+    region, granularity = [np.arange(regions.num_rows)], [np.where(writing, _OCR, _PHRASE)]
+    specialist, texts = [np.full(regions.num_rows, -1)], [c.flat(own)]
+    for kind, said in ((_BRIEF, crop_texts), (_CHUNK, chunks)):
+        pool = c.pool(said, s.CROP_TEXTS, len(frames.ids))
+        region.append(_region_rows(pool.table, regions, missing=False))
+        granularity.append(np.full(pool.table.num_rows, kind))
+        index = np.array([names.index(name) for name in pool.names], np.int64)
+        specialist.append(index[pool.specialist] if len(index) else pool.specialist)
+        texts.append(c.flat(pc.fill_null(pool.table.column(s.TEXT), "")))
+    where, kind_of, who = np.concatenate(region), np.concatenate(granularity), np.concatenate(specialist)
+    order = np.lexsort((np.arange(len(where)), who, kind_of, where))
+    text = c.take(pa.chunked_array(texts, pa.string()), order)
+    return _Candidates(where[order], text, kind_of[order], who[order], names)
+
+
+def _region_rows(rows: pa.Table, regions: pa.Table, missing: bool) -> NDArray[np.int64]:
+    """For each row the position of its region; -1 where there is none and `missing` allows it."""
+    found = pc.index_in(rows.column(s.REGION_ID), value_set=c.flat(regions.column(s.REGION_ID)))
+    index = c.flat(pc.fill_null(found, -1)).to_numpy(zero_copy_only=False).astype(np.int64)
+    if not missing and np.any(index < 0):
+        stray = rows.column(s.REGION_ID)[int(np.argmax(index < 0))].as_py()
+        raise StoreError(f"a crop text belongs to region {stray!r}, which is not among the accepted regions")
+    return np.asarray(index, np.int64)

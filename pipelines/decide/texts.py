@@ -1,0 +1,178 @@
+"""From captions (or written texts) to the texts of each image, kept and rejected."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from consensus.captions import Agreement, agreement
+from engine import ids
+from engine import schema as s
+from engine.errors import StoreError
+from engine.grouped import Frames, Grouped
+from filters import texts as filters
+from filters.decision import Decision, first, reject
+from filters.syntax import Measures, measures
+from filters.texts import TextFilterConfig
+from pipelines.decide import columns as c
+from pipelines.decide.tokens import tokens_of
+
+_GRANULARITIES = ("brief", "detailed", "more_detailed")
+
+
+class TextsConfig(BaseModel):
+    """Which texts are kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    filters: TextFilterConfig = Field(default=TextFilterConfig(), description="limits by granularity")
+    min_similarity: float | None = Field(
+        default=None, description="lowest mean similarity of image and text; null keeps all (our choice)"
+    )
+    max_per_granularity: int | None = Field(
+        default=None,
+        ge=1,
+        description="most texts of one granularity for an image, those that agree best with the others; "
+        "null keeps all that pass (our choice)",
+    )
+
+
+def text_ids(frames: Frames, captions: Mapping[str, Grouped]) -> list[str]:
+    """The ids of all texts, in the order of `decide`: by image, specialist name, and place among its texts."""
+    return _text_ids(frames, c.pool(captions, s.PREDICTED_TEXTS, len(frames.ids)))
+
+
+def decide(
+    frames: Frames,
+    captions: Mapping[str, Grouped],
+    tokens: Grouped,
+    similarities: Mapping[str, Grouped],
+    config: TextsConfig,
+) -> pa.Table:
+    """One row for each predicted text, a table `engine.schema.DECIDED_TEXTS`, in the order of `text_ids`.
+
+    `captions` by specialist (PREDICTED_TEXTS); `tokens` (TOKENS) by those text ids; `similarities` by scorer
+    (SIMILARITIES with no region). Confidence is the mean token F1 with the other texts of the image and granularity
+    that passed the limits (null: there is no other); each specialist with such a text votes by its closest one.
+    Reasons in order: empty, the limits of the granularity, similarity, duplicate, rank.
+
+    Raises:
+        StoreError: a granularity is unknown, or a table is not over the images of `frames`.
+    """
+    pool = c.pool(captions, s.PREDICTED_TEXTS, len(frames.ids))
+    table, image = pool.table, pool.rows.image_index()
+    texts = c.flat(table.column(s.TEXT))
+    names = _text_ids(frames, pool)
+    measured = measures(tokens_of(tokens, names))
+    granularity = _granularities(table)
+    similarity = c.mean_similarity(image, texts, _of_images(frames, similarities))
+    passed = first([filters.empty(texts), _limits(measured, granularity, config.filters), _similar(similarity, config)])
+    agreed = _agreement(texts, image, granularity, pool, passed.kept)
+    decision = _choose(texts, image, granularity, agreed.mean, similarity, passed, config)
+    columns = {
+        s.IMAGE_ID: c.flat(table.column(s.IMAGE_ID)),
+        s.TEXT_ID: pa.array(names, pa.string()),
+        s.GRANULARITY: c.flat(table.column(s.GRANULARITY)),
+        s.TEXT: texts,
+        s.SPECIALIST: c.names_of(pool.names, pool.specialist),
+        s.SIMILARITY: c.numbers(similarity, pa.float32()),
+        s.CONFIDENCE: c.numbers(agreed.mean, pa.float32()),
+        s.N_TOKENS: pa.array(measured.n_tokens),
+        s.N_OBJECTS: pa.array(measured.n_objects),
+        s.N_ATTRIBUTES: pa.array(measured.n_attributes),
+        s.N_ACTIONS: pa.array(measured.n_actions),
+        s.N_PROPER_NOUNS: pa.array(measured.n_proper_nouns),
+        s.OBJECT_COMPLEXITY: c.numbers(measured.object_complexity, pa.float32()),
+        s.ACTION_COMPLEXITY: c.numbers(measured.action_complexity, pa.float32()),
+        s.VOTES: _votes(agreed, pool),
+        **decision.columns(),
+    }
+    return c.table(s.DECIDED_TEXTS, columns)
+
+
+def _text_ids(frames: Frames, pool: c.Pool) -> list[str]:
+    image = pool.rows.image_index()
+    # rows stand by image and then specialist, so this key is sorted
+    key = image * max(1, len(pool.names)) + pool.specialist
+    place = c.places(key, len(frames.ids) * max(1, len(pool.names)))
+    who = map(pool.names.__getitem__, pool.specialist.tolist())
+    return list(map(ids.text_id, map(frames.ids.__getitem__, image.tolist()), who, place.tolist()))
+
+
+def _granularities(table: pa.Table) -> NDArray[np.int64]:
+    found = c.flat(pc.index_in(table.column(s.GRANULARITY), value_set=pa.array(_GRANULARITIES, pa.string())))
+    if found.null_count:
+        raise StoreError(f"a text has a granularity that is none of {', '.join(_GRANULARITIES)}")
+    return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
+
+
+def _of_images(
+    frames: Frames, similarities: Mapping[str, Grouped]
+) -> list[tuple[NDArray[np.int64], c.Array, NDArray[np.float64]]]:
+    for name, part in similarities.items():
+        if len(part.offsets) != len(frames.ids) + 1:
+            raise StoreError(
+                f"the similarities of {name!r} are over {len(part.offsets) - 1} images, not {len(frames.ids)}"
+            )
+    return [
+        (part.image_index(), part.table.column(s.TEXT), c.floats(part.table, s.SIMILARITY))
+        for _, part in sorted(similarities.items())
+    ]
+
+
+def _limits(measured: Measures, granularity: NDArray[np.int64], config: TextFilterConfig) -> Decision:
+    by_granularity = (config.brief, config.detailed, config.more_detailed)
+    return first(
+        [
+            filters.limits(
+                measured.n_tokens, measured.n_objects, measured.object_complexity, measured.action_complexity, limits
+            ).only(granularity == number)
+            for number, limits in enumerate(by_granularity)
+        ]
+    )
+
+
+def _similar(similarity: NDArray[np.float64], config: TextsConfig) -> Decision:
+    threshold = -np.inf if config.min_similarity is None else config.min_similarity
+    return reject(similarity < threshold, "similarity", similarity, threshold)
+
+
+def _agreement(
+    texts: pa.Array, image: NDArray[np.int64], granularity: NDArray[np.int64], pool: c.Pool, kept: NDArray[np.bool_]
+) -> Agreement:
+    """Agreement among the kept texts of an image and granularity; a rejected text is compared with nobody."""
+    group = image * len(_GRANULARITIES) + granularity
+    beyond = (int(group.max(initial=0)) + 1) + np.arange(len(group))
+    return agreement(texts, np.where(kept, group, beyond), pool.specialist, len(pool.names))
+
+
+def _choose(
+    texts: pa.Array,
+    image: NDArray[np.int64],
+    granularity: NDArray[np.int64],
+    mean: NDArray[np.float64],
+    similarity: NDArray[np.float64],
+    passed: Decision,
+    config: TextsConfig,
+) -> Decision:
+    if config.filters.drop_duplicates:
+        passed = first([passed, filters.duplicates(texts, image, passed.kept)])
+    if config.max_per_granularity is None:
+        return passed
+    group = image * len(_GRANULARITIES) + granularity
+    rows = np.flatnonzero(passed.kept)
+    best_first = np.lexsort((rows, -np.nan_to_num(similarity[rows]), -np.nan_to_num(mean[rows]), group[rows]))
+    order = rows[best_first]
+    rank = np.zeros(len(group), np.int64)
+    rank[order] = c.places(group[order], int(group.max(initial=0)) + 1) + 1
+    return first([passed, reject(rank > config.max_per_granularity, "rank", rank, config.max_per_granularity)])
+
+
+def _votes(agreed: Agreement, pool: c.Pool) -> pa.Array:
+    row, who = np.nonzero(~np.isnan(agreed.closest))
+    score = pa.array(agreed.closest[row, who].astype(np.float32))
+    values = {s.SPECIALIST: c.names_of(pool.names, who), s.SCORE: score}
+    return c.lists(c.starts(row, len(agreed.mean)), c.records(s.TEXT_VOTE, values))

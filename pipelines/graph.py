@@ -1,0 +1,222 @@
+"""The FLD-5B graph: which stages a configuration makes, and what each reads. Read it from top to bottom.
+
+    ingest ─┬─ detect.* ──┐
+            ├─ read.* ────┼─ regions ─ describe.* ─ parse_crops ─ score_regions.* ─ region_text ─┐
+            └─ caption.* ─┴─ parse ─ score_texts.* ─ texts ─ write.* ─ parse_details ─ details ───┤
+                                                                                                  │
+      publish ─ mask.* ─ triplets ─ ground.* ─ phrases ───────────────────────────────────────────┘
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatch
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from engine import schema as s
+from engine.errors import ConfigError, WeightsMissing
+from engine.graph import INGEST, Graph, Resources, Sink, Stage, build_graph
+from pipelines.config import Chosen, Config, specialists_of
+from pipelines.decide import config as settings
+from pipelines.stages import decision as decide
+from pipelines.stages import specialist as roles
+from pipelines.stages.decision import DecisionStage
+from pipelines.stages.ingest import Ingest
+from pipelines.stages.publish import tables_of
+from pipelines.stages.specialist import Answer, Parse, SpecialistStage
+
+DEFAULT_CREW = "main"
+_BLOCK = 1 << 20
+
+
+def fld_graph(config: Config) -> tuple[Graph, list[str]]:
+    """The graph of a configuration, and what it leaves out, in words.
+
+    Raises:
+        ConfigError: the configuration makes no graph.
+        WeightsMissing: a specialist's file is not there.
+    """
+    stages, notes = _Builder(config).stages()
+    return build_graph(stages, partial(_crew_of, config)), notes
+
+
+class _Builder:
+    """Collects stages in reading order."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.chosen = specialists_of(config)
+        self.made: list[Stage | Sink] = [Ingest(config.run.limits)]
+
+    def stages(self) -> tuple[list[Stage | Sink], list[str]]:
+        consensus, filters = self.config.consensus, self.config.filters
+        detect = self._each("detectors", "detect", (), s.PREDICTED_REGIONS, roles.detect)
+        read = self._each("readers", "read", (), s.PREDICTED_READINGS, roles.read)
+        caption = self._each("captioners", "caption", (), s.PREDICTED_TEXTS, roles.caption)
+        regions = {"config": settings.regions_config(consensus, filters), **self._detectors()}
+        self._decide("regions", [*detect, *read], s.DECIDED_REGIONS, decide.regions, regions)
+        crops = self._describe()
+        region_text = {"config": settings.region_text_config(filters)}
+        self._decide("region_text", ["regions", *crops], s.DECIDED_REGION_TEXTS, decide.region_text, region_text)
+        parsed = self._parse("parse", caption)
+        scores = self._each("scorers", "score_texts", tuple(caption), s.SIMILARITIES, roles.score_texts)
+        texts = {"config": settings.texts_config(consensus, filters), "source": "caption.", "parsed": _one(parsed)}
+        self._decide("texts", [*caption, *parsed, *scores], s.DECIDED_TEXTS, decide.texts, texts)
+        write = self._each("writers", "write", ("regions", "region_text", "texts"), s.PREDICTED_TEXTS, roles.write)
+        reparsed = self._parse("parse_details", write)
+        details = {**texts, "source": "write.", "parsed": _one(reparsed)}
+        self._decide("details", [*write, *reparsed], s.DECIDED_TEXTS, decide.texts, details)
+        phrases = {"config": settings.phrases_config(filters), "parsed": (*parsed, *reparsed)}
+        reads = ["texts", "details", *parsed, *reparsed]
+        self._decide("phrases", reads, s.DECIDED_PHRASES, decide.phrases, phrases)
+        ground = self._each("grounders", "ground", ("phrases", "regions"), s.PREDICTED_PHRASES, roles.ground)
+        triplets = {"config": settings.triplets_config(consensus, filters)}
+        self._decide("triplets", ["phrases", "regions", *ground], s.DECIDED_TRIPLETS, decide.triplets, triplets)
+        mask = self._each("segmenters", "mask", ("regions", "triplets"), s.PREDICTED_MASKS, roles.segment)
+        inputs = (INGEST, *[stage.name for stage in self.made if stage.name != INGEST])
+        self.made.append(Sink("publish", 1, inputs, s.PUBLISHED, partial(tables_of, masks=tuple(mask))))
+        return self.made, self._notes()
+
+    def _each(
+        self, table: str, prefix: str, inputs: tuple[str, ...], schema: pa.Schema, answer: Answer
+    ) -> list[str]:
+        """One stage for every specialist of a role."""
+        return [self._specialist(chosen, f"{prefix}.{chosen.name}", inputs, schema, answer) for chosen in self.chosen[table]]
+
+    def _specialist(
+        self, chosen: Chosen, name: str, inputs: tuple[str, ...], schema: pa.Schema, answer: Answer
+    ) -> str:
+        card, config = chosen.card, chosen.config
+        whole_shard = card.role == "parser"
+        self.made.append(
+            SpecialistStage(
+                name=name,
+                card=card,
+                config=config,
+                weights=_weights(chosen),
+                inputs=(INGEST, *inputs),
+                schema=schema,
+                answer=answer,
+                resources=Resources(card.cpus, card.gpus),
+                batch_size=None if whole_shard else config.batch_size,
+                pixels=card.pixels,
+            )
+        )
+        return name
+
+    def _decide(
+        self, name: str, inputs: Sequence[str], schema: pa.Schema, function: Callable[..., pa.Table], given: Mapping[str, Any]
+    ) -> None:
+        plain = {key: _plain(value) for key, value in given.items()}
+        self.made.append(DecisionStage(name, (INGEST, *inputs), schema, partial(function, **given), plain))
+
+    def _parse(self, name: str, sources: Sequence[str]) -> list[str]:
+        """Parsing the texts of `sources`; nothing without a parser or without texts."""
+        parsers = self.chosen["parser"]
+        if not parsers or not sources:
+            return []
+        pairs = tuple((source, source.partition(".")[2]) for source in sources)
+        return [self._specialist(parsers[0], name, tuple(sources), s.TOKENS, Parse(pairs))]
+
+    def _describe(self) -> list[str]:
+        """Captions of crops, their tokens, and how well every candidate fits its crop."""
+        able = [c for c in self.chosen["captioners"] if c.card.crops]
+        said = [
+            self._specialist(c, f"describe.{c.name}", ("regions",), s.CROP_TEXTS, roles.describe) for c in able
+        ]
+        tokens = []
+        if said and self.chosen["parser"]:
+            parser = self.chosen["parser"][0]
+            tokens = [self._specialist(parser, "parse_crops", tuple(said), s.TOKENS, roles.ParseCrops(tuple(said)))]
+        inputs = ("regions", *said, *tokens)
+        scores = self._each("scorers", "score_regions", inputs, s.SIMILARITIES, roles.score_regions)
+        return [*said, *tokens, *scores]
+
+    def _detectors(self) -> dict[str, Any]:
+        """Whose boxes are human, and which words each detector knows."""
+        people = [*self.chosen["detectors"], *self.chosen["readers"]]
+        return {
+            "gold": frozenset(c.name for c in people if getattr(c.config, "gold", False)),
+            "vocabularies": {c.name: _vocabulary(c) for c in self.chosen["detectors"]},
+        }
+
+    def _notes(self) -> list[str]:
+        """Parts of the graph that have nobody to do them."""
+        missing = {
+            "detectors": "no detectors: no object regions, no region-text, no triplets",
+            "captioners": "no captioners: no brief texts",
+            "parser": "no parser: no text measures, no phrases, no triplets",
+            "grounders": "no grounders: no text-phrase-region",
+            "writers": "no writers: no detailed texts",
+            "segmenters": "no segmenters: masks only where a detector gives them",
+        }
+        return [text for table, text in missing.items() if not self.chosen[table]]
+
+
+def _weights(chosen: Chosen) -> dict[str, str]:
+    """sha256 of every file whose content is part of the specialist.
+
+    Raises:
+        WeightsMissing: one is not there.
+    """
+    specialist = chosen.card.cls(chosen.config)
+    paths = [Path(path) for path in specialist.weights()] if hasattr(specialist, "weights") else []
+    folder = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    found: dict[str, str] = {}
+    for path in paths:
+        try:
+            found[path.relative_to(folder).as_posix()] = _sha256(path)
+        except OSError as error:
+            raise WeightsMissing(
+                f"{chosen.card.role} {chosen.name!r} needs {path}, which cannot be read ({error.strerror}). "
+                "Correct the path in the configuration."
+            ) from error
+    return found
+
+
+def _vocabulary(chosen: Chosen) -> list[str] | None:
+    specialist = chosen.card.cls(chosen.config)
+    words = specialist.vocabulary() if hasattr(specialist, "vocabulary") else None
+    return None if words is None else sorted(set(words))
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _one(names: Sequence[str]) -> str | None:
+    return names[0] if names else None
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON, in a fixed order."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    return sorted(value) if isinstance(value, (set, frozenset)) else value
+
+
+def _crew_of(config: Config, stage: Stage | Sink) -> str:
+    """The first crew whose patterns match; GPU stages otherwise share one crew, all the rest another."""
+    for name, crew in config.crews.items():
+        if any(fnmatch(stage.name, pattern) for pattern in crew.stages):
+            return name
+    return "gpu" if stage.resources.gpus > 0 else DEFAULT_CREW
+
+
+def check_crews(config: Config, graph: Graph) -> None:
+    """Raises: ConfigError: a crew's pattern matches no stage."""
+    names = [node.name for node in graph.nodes]
+    for crew, settings in config.crews.items():
+        for pattern in settings.stages:
+            if not any(fnmatch(name, pattern) for name in names):
+                raise ConfigError(f"[crews.{crew}]: no stage matches {pattern!r}; stages: {', '.join(names)}")
+
+

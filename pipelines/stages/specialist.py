@@ -1,0 +1,300 @@
+"""One stage class for every specialist: what differs between roles is one function from a batch to rows."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from engine import schema as s
+from engine.errors import StageFailed
+from engine.graph import Batch, Output, Resources
+from engine.grouped import Grouped
+from engine.ids import text_id
+from engine.records import Captions, Image, Phrases, Readings, Scene
+from pipelines.decide.tokens import tokens_table
+from pipelines.stages import rows
+from pipelines.stages.decision import chunks_of, crop_text_ids, said_by
+from specialists.base import Card, SpecialistConfig
+
+Answer = Callable[[Any, Batch], Output]
+_CROP_MARGIN = 0.1  # of the box's sides, so that a captioner sees where a thing stands; our choice
+
+
+@dataclass(slots=True)
+class SpecialistStage:
+    """A specialist in its place. `weights` are the hashes of its files; they and `config` are its identity."""
+
+    name: str
+    card: Card
+    config: SpecialistConfig
+    weights: Mapping[str, str]
+    inputs: tuple[str, ...]
+    schema: pa.Schema
+    answer: Answer
+    revision: int = 1
+    resources: Resources = Resources()
+    batch_size: int | None = None
+    pixels: bool = True
+    _specialist: Any = field(default=None, init=False, repr=False)
+
+    def identity(self) -> Mapping[str, Any]:
+        return {
+            "specialist": self.card.name,
+            "role": self.card.role,
+            "revision": self.card.revision,
+            "config": self.config.model_dump(mode="json"),
+            "weights": dict(self.weights),
+        }
+
+    def load(self, device: str) -> None:
+        specialist = self.card.cls(self.config)
+        specialist.load(device)
+        self._specialist = specialist
+
+    def run(self, batch: Batch) -> Output:
+        return self.answer(self._specialist, batch)
+
+
+def detect(detector: Any, batch: Batch) -> Output:
+    """Detector: images → PREDICTED_REGIONS."""
+    answers = _answers(batch, detector.detect(rows.images_of(batch)))
+    return Output(rows.regions_table(_ids(batch), answers), rows.faults_of(batch, answers))
+
+
+def read(reader: Any, batch: Batch) -> Output:
+    """Reader: images → PREDICTED_READINGS."""
+    answers = _answers(batch, reader.read(rows.images_of(batch)))
+    return Output(rows.readings_table(_ids(batch), answers), rows.faults_of(batch, answers))
+
+
+def caption(captioner: Any, batch: Batch) -> Output:
+    """Captioner: images → PREDICTED_TEXTS."""
+    answers = _answers(batch, captioner.caption(rows.images_of(batch)))
+    return Output(rows.texts_table(_ids(batch), answers), rows.faults_of(batch, answers))
+
+
+def describe(captioner: Any, batch: Batch) -> Output:
+    """Captioner on the crops of accepted object regions → CROP_TEXTS."""
+    crops, owners, regions = _crops(batch, batch.inputs["regions"].kept())
+    said: list[Captions] = []
+    for lo in range(0, len(crops), captioner.config.batch_size):
+        said += captioner.caption(crops[lo : lo + captioner.config.batch_size])
+    texts = [(owners[i], regions[i], text, float(score)) for i, c in enumerate(said) for text, score in _briefs(c)]
+    columns = zip(*texts, strict=True) if texts else [[]] * len(s.CROP_TEXTS)
+    arrays = [pa.array(list(c), f.type, from_pandas=True) for c, f in zip(columns, s.CROP_TEXTS, strict=True)]
+    return Output(pa.Table.from_arrays(arrays, schema=s.CROP_TEXTS))
+
+
+def ground(grounder: Any, batch: Batch) -> Output:
+    """Grounder: images and their kept phrases → PREDICTED_PHRASES."""
+    phrases = batch.inputs["phrases"].kept()
+    asked = _phrases(phrases, _objects(batch.inputs["regions"]))
+    names = [part.column(s.PHRASE_ID).to_pylist() for part in phrases.parts()]
+    answers = _answers(batch, grounder.ground(rows.images_of(batch), asked))
+    return Output(rows.groundings_table(_ids(batch), names, answers))
+
+
+def segment(segmenter: Any, batch: Batch) -> Output:
+    """Segmenter: accepted regions without a mask, and grounded boxes that are no such region → PREDICTED_MASKS."""
+    targets = _unmasked(batch)
+    boxes = [rows.boxes_of(part) for part in targets.parts()]
+    answers = _answers(batch, segmenter.segment(rows.images_of(batch), boxes))
+    for wanted, answer in zip(boxes, answers, strict=True):
+        if len(wanted) != len(answer.masks):
+            raise StageFailed(f"a segmenter gave {len(answer.masks)} masks for {len(wanted)} boxes")
+    return Output(rows.masks_table(targets.table, answers))
+
+
+def write(writer: Any, batch: Batch) -> Output:
+    """Writer: what is accepted about each image → PREDICTED_TEXTS."""
+    answers = _answers(batch, writer.write(_scenes(batch)))
+    return Output(rows.texts_table(_ids(batch), answers), rows.faults_of(batch, answers))
+
+
+def score_texts(scorer: Any, batch: Batch) -> Output:
+    """Scorer: images and all their captions → SIMILARITIES."""
+    said = [list(group.parts()) for group in said_by(batch, "caption.").values()]
+    texts = [_distinct(t for parts in said for t in parts[i].column(s.TEXT).to_pylist()) for i in range(len(batch))]
+    scores = _answers(batch, scorer.score(rows.images_of(batch), texts))
+    owners = [(image_id, None) for image_id in _ids(batch)]
+    return Output(_similarities(owners, texts, scores))
+
+
+def score_regions(scorer: Any, batch: Batch) -> Output:
+    """Scorer: crops of accepted regions and every candidate text for them → SIMILARITIES."""
+    crops, owners, regions = _crops(batch, batch.inputs["regions"].kept())
+    candidates = _candidates(batch)
+    texts = [_distinct(candidates[region]) for region in regions]
+    scores: list[Any] = []
+    step = scorer.config.batch_size
+    for lo in range(0, len(crops), step):
+        scores += list(scorer.score(crops[lo : lo + step], texts[lo : lo + step]))
+    return Output(_similarities(list(zip(owners, regions, strict=True)), texts, scores))
+
+
+@dataclass(frozen=True, slots=True)
+class ParseCrops:
+    """Parser: the crop texts of the `describe` stages → TOKENS, named by `crop_text_ids`."""
+
+    sources: tuple[str, ...]
+
+    def __call__(self, parser: Any, batch: Batch) -> Output:
+        tables = [batch.inputs[stage].table for stage in self.sources]
+        names = [crop_text_ids(t, stage.partition(".")[2]) for t, stage in zip(tables, self.sources, strict=True)]
+        image_ids = [i for t in tables for i in t.column(s.IMAGE_ID).to_pylist()]
+        texts = [text for t in tables for text in t.column(s.TEXT).to_pylist()]
+        table = tokens_table(image_ids, [name for group in names for name in group], parser.parse(texts))
+        return Output(Grouped.of(table, _ids(batch)).table)
+
+
+@dataclass(frozen=True, slots=True)
+class Parse:
+    """Parser: the texts of the stages in `sources` ((stage, specialist) pairs) → TOKENS."""
+
+    sources: tuple[tuple[str, str], ...]
+
+    def __call__(self, parser: Any, batch: Batch) -> Output:
+        ids = _ids(batch)
+        image_ids: list[str] = []
+        text_ids: list[str] = []
+        texts: list[str] = []
+        parts = {stage: batch.inputs[stage].parts() for stage, _ in self.sources}
+        tables = zip(*parts.values(), strict=True) if parts else iter(())
+        for image_id, said in zip(ids, tables, strict=True):
+            for (_, name), table in zip(self.sources, said, strict=True):
+                for index, text in enumerate(table.column(s.TEXT).to_pylist()):
+                    image_ids.append(image_id)
+                    text_ids.append(text_id(image_id, name, index))
+                    texts.append(text)
+        return Output(tokens_table(image_ids, text_ids, parser.parse(texts)))
+
+
+def _answers(batch: Batch, answers: Sequence[Any]) -> Sequence[Any]:
+    if len(answers) != len(batch):
+        raise StageFailed(f"a specialist gave {len(answers)} answers for {len(batch)} images")
+    return answers
+
+
+def _ids(batch: Batch) -> list[str]:
+    ids: list[str] = batch.images.column(s.IMAGE_ID).to_pylist()
+    return ids
+
+
+def _objects(regions: Grouped) -> Grouped:
+    """Kept regions that are things, not writing."""
+    kept = regions.kept()
+    mask = np.asarray(kept.table.column(s.KIND).to_pylist(), dtype=object) == "object"
+    before = np.concatenate([[0], np.cumsum(mask)])
+    return Grouped(kept.table.filter(pa.array(mask, pa.bool_())), before[kept.offsets].astype(np.int64))
+
+
+def _phrases(phrases: Grouped, regions: Grouped) -> list[Phrases]:
+    return [
+        Phrases(
+            part.column(s.PHRASE).to_pylist(),
+            part.column(s.HEAD).to_pylist(),
+            part.column(s.NUMBER).to_numpy().astype(np.int32, copy=False),
+            found,
+        )
+        for part, found in zip(phrases.parts(), rows.regions_of(regions), strict=True)
+    ]
+
+
+def _crops(batch: Batch, regions: Grouped) -> tuple[list[Image], list[str], list[str]]:
+    crops: list[Image] = []
+    owners: list[str] = []
+    names: list[str] = []
+    for image, part in zip(rows.images_of(batch), regions.parts(), strict=True):
+        kinds = part.column(s.KIND).to_pylist()
+        for box, kind, region in zip(rows.boxes_of(part), kinds, part.column(s.REGION_ID).to_pylist(), strict=True):
+            if kind == "object":
+                crops.append(_crop(image, box))
+                owners.append(image.image_id)
+                names.append(region)
+    return crops, owners, names
+
+
+def _crop(image: Image, box: Any) -> Image:
+    x0, y0, x1, y1 = (float(v) for v in box)
+    dx, dy = _CROP_MARGIN * (x1 - x0), _CROP_MARGIN * (y1 - y0)
+    left, top = max(0, int(x0 - dx)), max(0, int(y0 - dy))
+    right, bottom = min(image.width, int(np.ceil(x1 + dx))), min(image.height, int(np.ceil(y1 + dy)))
+    right, bottom = max(right, left + 1), max(bottom, top + 1)
+    return Image(
+        image.image_id, image.uri, right - left, bottom - top, lambda: np.ascontiguousarray(image.pixels[top:bottom, left:right])
+    )
+
+
+def _briefs(said: Captions) -> list[tuple[str, float]]:
+    return [(t, sc) for t, g, sc in zip(said.texts, said.granularities, said.scores, strict=True) if g == "brief"]
+
+
+def _candidates(batch: Batch) -> dict[str, list[str]]:
+    """The texts that may become each object region's: its category phrase, crop texts and their chunks."""
+    regions = batch.inputs["regions"].kept().table
+    labels = [(label or "").strip().lower() for label in regions.column(s.LABEL).to_pylist()]
+    found = {region: [label] for region, label in zip(regions.column(s.REGION_ID).to_pylist(), labels, strict=True)}
+    said = said_by(batch, "describe.")
+    for group in (*said.values(), *chunks_of(batch, said).values()):
+        for region, text in zip(*(group.table.column(n).to_pylist() for n in (s.REGION_ID, s.TEXT)), strict=True):
+            found[region].append(text)
+    return found
+
+
+def _similarities(
+    owners: Sequence[tuple[str, str | None]], texts: Sequence[Sequence[str]], scores: Sequence[Any]
+) -> pa.Table:
+    """One row a text; `owners` are (image, region) pairs."""
+    for wanted, given in zip(texts, scores, strict=True):
+        if len(wanted) != len(given):
+            raise StageFailed(f"a scorer gave {len(given)} similarities for {len(wanted)} texts")
+    flat = [(i, r, t, float(v)) for (i, r), ts, vs in zip(owners, texts, scores, strict=True) for t, v in zip(ts, vs, strict=True)]
+    columns = zip(*flat, strict=True) if flat else [[]] * len(s.SIMILARITIES)
+    arrays = [pa.array(list(c), f.type) for c, f in zip(columns, s.SIMILARITIES, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=s.SIMILARITIES)
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
+
+
+def _unmasked(batch: Batch) -> Grouped:
+    """Boxes that still need a mask: image_id, region_id, phrase_id (one of the two null), box."""
+    fields = [s.PREDICTED_MASKS.field(n) for n in (s.IMAGE_ID, s.REGION_ID, s.PHRASE_ID, *s.BOX)]
+    schema = pa.schema(fields)
+    regions = _objects(batch.inputs["regions"]).table
+    regions = regions.filter(regions.column(s.MASK).is_null())
+    triplets = batch.inputs["triplets"].kept().table
+    triplets = triplets.filter(triplets.column(s.REGION_ID).is_null())
+    parts = []
+    for table, own, other in ((regions, s.REGION_ID, s.PHRASE_ID), (triplets, s.PHRASE_ID, s.REGION_ID)):
+        nulls = pa.nulls(table.num_rows, pa.string())
+        named = {s.IMAGE_ID: table.column(s.IMAGE_ID), own: table.column(own), other: nulls}
+        parts.append(pa.table({**named, **{c: table.column(c) for c in s.BOX}}).select(schema.names).cast(schema))
+    return Grouped.of(pa.concat_tables(parts), _ids(batch))
+
+
+def _scenes(batch: Batch) -> list[Scene]:
+    """Accepted regions, readings and brief texts of each image."""
+    things = rows.regions_of(_objects(batch.inputs["regions"]))
+    scenes: list[Scene] = []
+    parts = zip(batch.inputs["regions"].kept().parts(), batch.inputs["texts"].kept().parts(), strict=True)
+    sizes = zip(batch.images.column(s.WIDTH).to_pylist(), batch.images.column(s.HEIGHT).to_pylist(), strict=True)
+    for (width, height), regions, (found, texts) in zip(sizes, things, parts, strict=True):
+        scenes.append(Scene(width, height, regions, _readings(found), _captions(texts)))
+    return scenes
+
+
+def _readings(regions: pa.Table) -> Readings:
+    written = [r for r in regions.select([s.KIND, s.QUAD, s.TEXT, s.CONFIDENCE]).to_pylist() if r[s.KIND] == "text"]
+    quads = np.array([r[s.QUAD] for r in written], np.float32).reshape(-1, 8)
+    return Readings(quads, [r[s.TEXT] for r in written], np.array([r[s.CONFIDENCE] for r in written], np.float32))
+
+
+def _captions(texts: pa.Table) -> Captions:
+    scores = texts.column(s.CONFIDENCE).to_numpy().astype(np.float32, copy=False)
+    return Captions(texts.column(s.TEXT).to_pylist(), texts.column(s.GRANULARITY).to_pylist(), scores)
+
+

@@ -1,0 +1,1 @@
+"""The shipped parser: how it was made (`recipe`, `treebank`, `config.cfg`) and the model itself (`en_ewt`)."""

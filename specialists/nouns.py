@@ -1,0 +1,87 @@
+"""English nouns: singular, plural, article. Rules with the exceptions that names of things in photographs need."""
+
+import re
+from typing import Final
+
+# Singular -> plural, by the last word of a name.
+_IRREGULAR: Final = {
+    "person": "people", "man": "men", "woman": "women", "child": "children", "policeman": "policemen",
+    "fireman": "firemen", "fisherman": "fishermen", "businessman": "businessmen", "foot": "feet", "tooth": "teeth",
+    "goose": "geese", "mouse": "mice", "ox": "oxen", "die": "dice", "knife": "knives", "wife": "wives",
+    "life": "lives", "half": "halves", "calf": "calves", "loaf": "loaves", "leaf": "leaves", "shelf": "shelves",
+    "scarf": "scarves", "wolf": "wolves", "thief": "thieves", "potato": "potatoes", "tomato": "tomatoes",
+    "hero": "heroes", "mango": "mangoes", "bus": "buses", "quiz": "quizzes", "cactus": "cacti",
+}  # fmt: skip
+_SAME: Final = frozenset(
+    ["sheep", "deer", "fish", "bison", "moose", "salmon", "aircraft", "series", "offspring", "shrimp", "squid"]
+)
+# Things with two parts, which English only has in the plural: "a pair of scissors".
+PAIRS: Final = frozenset(
+    ["scissors", "skis", "glasses", "sunglasses", "goggles", "pants", "trousers", "jeans", "shorts", "pliers", "tongs"]
+)
+# Stuff, which has neither article nor plural.
+MASS: Final = frozenset([
+    "broccoli", "luggage", "baggage", "furniture", "food", "bread", "rice", "grass", "water", "cattle", "silverware",
+    "cutlery", "equipment", "clothing", "traffic", "livestock", "fruit", "wine", "beer", "sand", "snow",
+])  # fmt: skip
+_PLURALS: Final = {plural: singular for singular, plural in _IRREGULAR.items()}
+_NO_PLURAL_END: Final = ("ss", "us", "is", "ous")
+# Letters whose names begin with a vowel sound, for abbreviations: "an SUV", "a TV".
+_VOWEL_LETTERS: Final = frozenset("AEFHILMNORSX")
+_CONSONANT_SOUND: Final = re.compile(r"(u[bcfhjkqrst][aeiou]|uni(?![mn])|eu|ewe|one\b|once\b)", re.IGNORECASE)
+_VOWEL_SOUND: Final = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
+
+
+def plural(name: str) -> str:
+    """More than one of a name: "fire hydrants", "knives", "sheep"; names that are plural already stay."""
+    start, last = _split(name)
+    low = last.lower()
+    if low in _SAME or low in PAIRS or low in MASS or low in _PLURALS:
+        return name
+    if low in _IRREGULAR:
+        return start + _IRREGULAR[low]
+    if re.search(r"[^aeiou]y$", low):
+        return start + last[:-1] + "ies"
+    if low.endswith(("s", "x", "z", "ch", "sh")):
+        return start + last + "es"
+    return start + last + "s"
+
+
+def singular(name: str) -> str:
+    """One of a name: "knife" for "knives"; "scissors" and "sheep" stay."""
+    start, last = _split(name)
+    low = last.lower()
+    if low in _SAME or low in PAIRS or low in MASS or low in _IRREGULAR:
+        return name
+    if low in _PLURALS:
+        return start + _PLURALS[low]
+    if low.endswith("ies") and len(low) > 4:
+        return start + last[:-3] + "y"
+    if low.endswith(("ches", "shes", "sses", "xes", "zzes")):
+        return start + last[:-2]
+    if low.endswith("s") and not low.endswith(_NO_PLURAL_END) and len(low) > 2:
+        return start + last[:-1]
+    return name
+
+
+def article(name: str) -> str:
+    """ "a" or "an", by the sound that the name begins with."""
+    first = name.split(maxsplit=1)[0] if name.split() else ""
+    word = first.strip("\"'“”‘’(")
+    if not word:
+        return "a"
+    if re.fullmatch(r"[A-Z]{1,5}s?|[A-Z](-.*)?", word):
+        return "an" if word[0] in _VOWEL_LETTERS else "a"
+    if word[0].isdigit():
+        return "an" if re.match(r"(8|11(?!\d)|18(?!\d))", word) else "a"
+    if _VOWEL_SOUND.match(word):
+        return "an"
+    if _CONSONANT_SOUND.match(word):
+        return "a"
+    return "an" if word[0].lower() in "aeiou" else "a"
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Everything before the last word, and the last word."""
+    head, space, last = name.rpartition(" ")
+    return head + space, last
