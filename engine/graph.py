@@ -187,7 +187,9 @@ def build_graph(stages: Iterable[Stage | Sink], crew_of: Callable[[Stage | Sink]
         nodes.append(Node(name, fingerprint, inputs, crew_of(stage), isinstance(stage, Sink), stage))
     sinks = [node.name for node in nodes if node.is_sink]
     if sinks != [nodes[-1].name]:
-        raise ConfigError(f"a graph ends in exactly one sink, after everything it reads; this one has {sinks or 'none'}")
+        raise ConfigError(
+            f"a graph ends in exactly one sink, after everything it reads; this one has {sinks or 'none'}"
+        )
     return Graph(tuple(nodes))
 
 

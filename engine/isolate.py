@@ -62,7 +62,12 @@ class Isolator:
         kinds = {(f.error, f.message) for f in lost}
         if len(lost) < len(batch):
             self._answered = True
-        elif not self._answered and len(batch) >= _ENOUGH_TO_JUDGE and len(kinds) == 1 and kinds.isdisjoint(_of_images(lost)):
+        elif (
+            not self._answered
+            and len(batch) >= _ENOUGH_TO_JUDGE
+            and len(kinds) == 1
+            and kinds.isdisjoint(_of_images(lost))
+        ):
             name = self.stage.name
             raise StageFailed(
                 f"stage {name} failed for all of its first {len(batch)} images in the same way: "

@@ -172,9 +172,7 @@ def _past_attempts(previous: Content | None) -> dict[str, int]:
     return {f.image_id: f.attempts for f in previous.faults} if previous else {}
 
 
-def _commit(
-    worker: Worker, job: Job, node: Node, previous: Content | None, output: Output, ids: Sequence[str]
-) -> int:
+def _commit(worker: Worker, job: Job, node: Node, previous: Content | None, output: Output, ids: Sequence[str]) -> int:
     """Put the new answers and those of the previous generation that still stand into one file; its faulty images."""
     table, faults, changed = output.table, list(output.faults), {}
     if job.hi is not None:
@@ -214,5 +212,3 @@ def _publish(worker: Worker, job: Job, node: Node, sink: Sink, images: pa.Table,
     tables = sink.build(batch, faults)
     marker = Marker(worker.plan.name(job.shard), node.fingerprint, job.generation)
     publish_shard(worker.store, node, fingerprints(worker.graph, node), marker, job.stale, tables)
-
-

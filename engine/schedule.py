@@ -89,7 +89,7 @@ class Schedule:
     @property
     def finished(self) -> bool:
         """Everything is computed and nothing is under way."""
-        return not self._open and not self._flying and self._next >= self.plan.shards
+        return self.counts.done >= self.counts.jobs and not self._flying
 
     def done(self, receipt: Receipt) -> None:
         """A job committed its file."""
@@ -290,7 +290,6 @@ class Schedule:
     @staticmethod
     def _range(job: Job) -> tuple[int, int, int, int | None]:
         return job.node, job.shard, job.lo, job.hi
-
 
 
 Observer = Callable[[Counts], None]

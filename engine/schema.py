@@ -83,10 +83,17 @@ DECISION: Final = [
     pa.field(VALUE, pa.float64()),
     pa.field(THRESHOLD, pa.float64()),
 ]
-VOTE: Final = pa.struct([pa.field(SPECIALIST, pa.string()), pa.field(LABEL, pa.string()), pa.field(SCORE, _F32), *_BOX_FIELDS])
+VOTE: Final = pa.struct(
+    [pa.field(SPECIALIST, pa.string()), pa.field(LABEL, pa.string()), pa.field(SCORE, _F32), *_BOX_FIELDS]
+)
 TEXT_VOTE: Final = pa.struct([pa.field(SPECIALIST, pa.string()), pa.field(SCORE, _F32)])
 CANDIDATE: Final = pa.struct(
-    [pa.field(TEXT, pa.string()), pa.field(GRANULARITY, pa.string()), pa.field(SPECIALIST, pa.string()), pa.field(SIMILARITY, _F32)]
+    [
+        pa.field(TEXT, pa.string()),
+        pa.field(GRANULARITY, pa.string()),
+        pa.field(SPECIALIST, pa.string()),
+        pa.field(SIMILARITY, _F32),
+    ]
 )
 _MEASURES = [pa.field(name, pa.int32()) for name in (N_TOKENS, N_OBJECTS, N_ATTRIBUTES, N_ACTIONS, N_PROPER_NOUNS)] + [
     pa.field(name, _F32) for name in (OBJECT_COMPLEXITY, ACTION_COMPLEXITY)
@@ -127,9 +134,7 @@ TEXT_PHRASE_REGION: Final = _schema(
     _f(END, pa.int32()), _f(PHRASE_SCORE, _F32), _BOX_FIELDS, _f(MASK, pa.string()), _f(REGION_ID, pa.string()),
     _f(CONFIDENCE, _F32), _f(VOTES, pa.list_(VOTE)), _f(ROUND, pa.int32()),
 )  # fmt: skip
-REJECTED: Final = _schema(
-    _ID, _f(FAMILY, pa.string()), _f(STAGE, pa.string()), DECISION, _f(ITEM, pa.string())
-)
+REJECTED: Final = _schema(_ID, _f(FAMILY, pa.string()), _f(STAGE, pa.string()), DECISION, _f(ITEM, pa.string()))
 
 PUBLISHED: Final = {
     "images": IMAGES,
@@ -149,7 +154,9 @@ PREDICTED_TEXTS: Final = _schema(_ID, _f(TEXT, pa.string()), _f(GRANULARITY, pa.
 CROP_TEXTS: Final = _schema(_ID, _f(REGION_ID, pa.string()), _f(TEXT, pa.string()), _f(SCORE, _F32))
 SIMILARITIES: Final = _schema(_ID, _f(REGION_ID, pa.string()), _f(TEXT, pa.string()), _f(SIMILARITY, _F32))
 PREDICTED_PHRASES: Final = _schema(_ID, _f(PHRASE_ID, pa.string()), _BOX_FIELDS, _f(SCORE, _F32))
-PREDICTED_MASKS: Final = _schema(_ID, _f(REGION_ID, pa.string()), _f(PHRASE_ID, pa.string()), _BOX_FIELDS, _f(MASK, pa.string()), _f(SCORE, _F32))
+PREDICTED_MASKS: Final = _schema(
+    _ID, _f(REGION_ID, pa.string()), _f(PHRASE_ID, pa.string()), _BOX_FIELDS, _f(MASK, pa.string()), _f(SCORE, _F32)
+)
 # One row a token; `text_id` as in the decided texts; a text without tokens has no row.
 TOKENS: Final = _schema(
     _ID, _f(TEXT_ID, pa.string()), _f(START, pa.int32()), _f(END, pa.int32()), _f(LEMMA, pa.string()),

@@ -93,7 +93,9 @@ def encode(
         {
             **provenance(node, inputs),
             "rows": table.num_rows,
-            "quarantine": [[f.image_id, f.error, f.message, f.attempts, f.lost] for f in sorted(faults, key=_fault_order)],
+            "quarantine": [
+                [f.image_id, f.error, f.message, f.attempts, f.lost] for f in sorted(faults, key=_fault_order)
+            ],
             "changed": dict(changed),
         },
     )

@@ -27,6 +27,9 @@ _BETWEEN = ("punct", "advmod", "cc:preconj", "reparandum", "discourse")
 # A nominal with one of these relations is no phrase: a function word, or part of another word.
 _NO_PHRASE = ("expl", "case", "mark", "cc", "cc:preconj", "fixed", "goeswith", "discourse", "aux", "aux:pass", "cop",
               "punct", "reparandum")  # fmt: skip
+# Relations that only a nominal bears, and what shows a word to be a clause instead.
+_NOMINAL_RELATIONS = ("nsubj", "nsubj:pass", "obj", "iobj", "obl", "obl:agent", "nmod", "appos")
+_CLAUSAL = ("nsubj", "nsubj:pass", "obj", "iobj", "aux", "aux:pass", "mark", "cop", "ccomp", "xcomp")
 _MODIFIERS = ("amod", "nummod", "compound", "nmod:poss", "nmod:desc")
 _NUMBERS = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11,
@@ -123,9 +126,9 @@ def noun_chunks(tokens: Tokens, texts: Sequence[str]) -> Chunks:
     group", "people").
     """
     head, place = tokens.global_head, np.arange(len(tokens.dep), dtype=np.int64)
-    dep, upos = np.array(tokens.dep, dtype="<U16"), np.array(tokens.upos, dtype="<U8")
-    owner, firm = _owners(head, dep, upos, place, tokens.text)
-    is_head = (owner == place) & np.isin(upos, _NOMINAL) & ~np.isin(dep, _NO_PHRASE)
+    dep, nominal = np.array(tokens.dep, dtype="<U16"), _nominals(tokens)
+    owner, firm = _owners(head, dep, nominal, tokens.text)
+    is_head = (owner == place) & nominal & ~np.isin(dep, _NO_PHRASE)
     heads = np.flatnonzero(is_head)
     start, end = _runs(owner, firm, heads)
     text = tokens.text[heads]
@@ -141,15 +144,36 @@ def noun_chunks(tokens: Tokens, texts: Sequence[str]) -> Chunks:
         phrase=[texts[t][a:b] for t, a, b in zip(text.tolist(), char_start.tolist(), char_end.tolist(), strict=True)],
         head=(heads - base).astype(np.int32),
         lemma=[tokens.lemma[at] for at in heads.tolist()],
-        upos=[tokens.upos[at] for at in heads.tolist()],
+        upos=[tokens.upos[at] if tokens.upos[at] in _NOMINAL else "NOUN" for at in heads.tolist()],
         modifiers=np.bincount(head[inside], minlength=len(head))[heads].astype(np.int32),
         number=_numbers(tokens, owner, heads, dep),
     )
 
 
-def _owners(
-    head: Places, dep: NDArray[np.str_], upos: NDArray[np.str_], place: Places, text: Places
-) -> tuple[Places, Flags]:
+def _nominals(tokens: Tokens) -> Flags:
+    """(tokens,) which are nouns or pronouns, by either tag; also where the parser knows better about an unknown word.
+
+    A word with a determiner in a relation that only nominals bear is one ("on a moped", tagged as a verb), and so is a verb in
+    its base form, with no arguments of its own, that is coordinated with a noun ("a shower and sink").
+    """
+    head, place = tokens.global_head, np.arange(len(tokens.dep), dtype=np.int64)
+    dep, upos = np.array(tokens.dep, dtype="<U16"), np.array(tokens.upos, dtype="<U8")
+    tag = np.array(tokens.tag, dtype="<U8")
+    tagged = np.isin(upos, _NOMINAL) | np.isin(tag, ("NN", "NNS", "NNP", "NNPS"))
+
+    def has_child(*relations: str) -> Flags:
+        found = np.zeros(len(head), dtype=np.bool_)
+        found[head[np.isin(dep, relations) & (head != place)]] = True
+        return found
+
+    clausal = has_child(*_CLAUSAL)
+    determined = np.isin(dep, _NOMINAL_RELATIONS) & has_child("det", "nmod:poss")
+    bare = (dep == "conj") & tagged[head] & (upos == "VERB") & np.isin(tag, ("VB", "VBP"))
+    found: Flags = tagged | ((determined | bare) & ~clausal)
+    return found
+
+
+def _owners(head: Places, dep: NDArray[np.str_], nominal: Flags, text: Places) -> tuple[Places, Flags]:
     """(owner, firm): the head of the phrase that each token is part of (itself for the rest); whether it may stand
     at its edge.
 
@@ -157,9 +181,10 @@ def _owners(
     hangs below such a token. Owners follow by pointer jumping, in as many rounds as the longest text has binary
     digits.
     """
+    place = np.arange(len(head), dtype=np.int64)
     before, after = place < head, place > head
     leaf = np.bincount(head, minlength=len(head)) == 0
-    between = np.isin(dep, _BETWEEN) & before & leaf & np.isin(upos[head], _NOMINAL)
+    between = np.isin(dep, _BETWEEN) & before & leaf & nominal[head]
     under = (np.isin(dep, _BEFORE) & before) | (np.isin(dep, _AFTER) & after) | between
     rounds = int(np.bincount(text).max(initial=1)).bit_length()
     jump = head
@@ -195,17 +220,17 @@ def _numbers(tokens: Tokens, owner: Places, heads: Places, dep: NDArray[np.str_]
     tag, upos = np.array(tokens.tag, dtype="<U8"), np.array(tokens.upos, dtype="<U8")
     lemma = np.char.lower(np.array(tokens.lemma, dtype=np.str_)) if tokens.lemma else np.zeros(0, dtype="<U1")
 
-    def owns(which: Flags) -> Flags:
+    def has(which: Flags) -> Flags:
         found = np.zeros(len(head), dtype=np.bool_)
-        found[head[which & (owner == owner[head]) & (head != np.arange(len(head)))]] = True
+        found[owner[which & (owner != np.arange(len(head)))]] = True
         return found[heads]
 
     determiner = np.isin(dep, ("det", "det:predet"))
-    definite = owns((determiner & ~np.isin(lemma, _MASS_DETERMINERS)) | (dep == "nmod:poss"))
+    definite = has((determiner & ~np.isin(lemma, _MASS_DETERMINERS)) | (dep == "nmod:poss"))
     plural = np.isin(tag[heads], ("NNS", "NNPS"))
     singular = np.isin(tag[heads], ("NN", "NNP")) & (definite | (upos[heads] == "PROPN"))
     number = np.where(plural, PLURAL, np.where(singular, 1, UNKNOWN))
-    number = np.where(plural & owns(determiner & (lemma == "both")), 2, number)
+    number = np.where(plural & has(determiner & (lemma == "both")), 2, number)
     pronoun = upos[heads] == "PRON"
     number = np.where(pronoun & np.isin(lemma[heads], _SINGULAR_PRONOUNS), 1, number)
     number = np.where(pronoun & np.isin(lemma[heads], _PLURAL_PRONOUNS), PLURAL, number)
@@ -252,9 +277,10 @@ def measures(tokens: Tokens) -> Measures:
     """
     dep, upos = np.array(tokens.dep, dtype="<U16"), np.array(tokens.upos, dtype="<U8")
     be = np.array([lemma in _NO_ACTION for lemma in tokens.lemma], dtype=np.bool_)
-    qualifies = np.isin(dep, ("amod", "nummod", "compound")) & np.isin(upos[tokens.global_head], _NOMINAL)
-    objects = np.isin(upos, ("NOUN", "PROPN"))
-    actions = (upos == "VERB") & (dep != "amod") & ~be
+    nominal = _nominals(tokens)
+    qualifies = np.isin(dep, ("amod", "nummod", "compound")) & nominal[tokens.global_head]
+    objects = nominal & (upos != "PRON")
+    actions = (upos == "VERB") & (dep != "amod") & ~be & ~objects
     text, degree, count = tokens.text, degrees(tokens), len(tokens)
 
     def total(which: Flags) -> NDArray[np.int32]:
@@ -267,7 +293,7 @@ def measures(tokens: Tokens) -> Measures:
     return Measures(
         n_tokens=np.diff(tokens.offsets).astype(np.int32),
         n_objects=total(objects),
-        n_attributes=total((upos == "ADJ") | qualifies),
+        n_attributes=total(((upos == "ADJ") & ~objects) | qualifies),
         n_actions=total(actions),
         n_proper_nouns=total(upos == "PROPN"),
         object_complexity=mean_degree(objects),

@@ -90,10 +90,10 @@ def duplicates(
         plain = plain.combine_chunks()
     number = pc.dictionary_encode(plain).indices.to_numpy(zero_copy_only=False).astype(np.int64)
     rows = np.flatnonzero(candidates)
-    keys = np.column_stack([np.asarray(groups, np.int64)[rows], number[rows]])
+    keys = np.asarray(groups, np.int64)[rows] * (int(number.max(initial=0)) + 1) + number[rows]
     again = np.zeros(len(candidates), bool)
     if len(rows):
-        _, earliest = np.unique(keys, axis=0, return_index=True)
+        _, earliest = np.unique(keys, return_index=True)
         again[rows] = True
         again[rows[earliest]] = False
     return reject(again, "duplicate")

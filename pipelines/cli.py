@@ -163,7 +163,9 @@ def stats(out: Out, as_json: Json = False) -> None:
 @app.command()
 def sql(
     out: Out,
-    query: Annotated[str, typer.Argument(metavar="SQL", help="over images, text, region_text, text_phrase_region, rejected")],
+    query: Annotated[
+        str, typer.Argument(metavar="SQL", help="over images, text, region_text, text_phrase_region, rejected")
+    ],
     as_json: Json = False,
 ) -> None:
     """Run SQL (DuckDB) over the five tables."""

@@ -1,10 +1,10 @@
 """The FLD-5B graph: which stages a configuration makes, and what each reads. Read it from top to bottom.
 
-    ingest ─┬─ detect.* ──┐
-            ├─ read.* ────┼─ regions ─ describe.* ─ parse_crops ─ score_regions.* ─ region_text ─┐
-            └─ caption.* ─┴─ parse ─ score_texts.* ─ texts ─ write.* ─ parse_details ─ details ───┤
-                                                                                                  │
-      publish ─ mask.* ─ triplets ─ ground.* ─ phrases ───────────────────────────────────────────┘
+ingest ─┬─ detect.* ──┐
+        ├─ read.* ────┼─ regions ─ describe.* ─ parse_crops ─ score_regions.* ─ region_text ─┐
+        └─ caption.* ─┴─ parse ─ score_texts.* ─ texts ─ write.* ─ parse_details ─ details ───┤
+                                                                                              │
+  publish ─ mask.* ─ triplets ─ ground.* ─ phrases ───────────────────────────────────────────┘
 """
 
 import hashlib
@@ -64,11 +64,16 @@ class _Builder:
         self._decide("region_text", ["regions", *crops], s.DECIDED_REGION_TEXTS, decide.region_text, region_text)
         parsed = self._parse("parse", caption)
         scores = self._each("scorers", "score_texts", tuple(caption), s.SIMILARITIES, roles.score_texts)
-        texts = {"config": settings.texts_config(consensus, filters), "source": "caption.", "parsed": _one(parsed)}
+        texts = {
+            "config": settings.texts_config(consensus, filters, parsed=bool(parsed)),
+            "source": "caption.",
+            "parsed": _one(parsed),
+        }
         self._decide("texts", [*caption, *parsed, *scores], s.DECIDED_TEXTS, decide.texts, texts)
         write = self._each("writers", "write", ("regions", "region_text", "texts"), s.PREDICTED_TEXTS, roles.write)
         reparsed = self._parse("parse_details", write)
-        details = {**texts, "source": "write.", "parsed": _one(reparsed)}
+        config = settings.texts_config(consensus, filters, parsed=bool(reparsed))
+        details = {"config": config, "source": "write.", "parsed": _one(reparsed)}
         self._decide("details", [*write, *reparsed], s.DECIDED_TEXTS, decide.texts, details)
         phrases = {"config": settings.phrases_config(filters), "parsed": (*parsed, *reparsed)}
         reads = ["texts", "details", *parsed, *reparsed]
@@ -81,15 +86,13 @@ class _Builder:
         self.made.append(Sink("publish", 1, inputs, s.PUBLISHED, partial(tables_of, masks=tuple(mask))))
         return self.made, self._notes()
 
-    def _each(
-        self, table: str, prefix: str, inputs: tuple[str, ...], schema: pa.Schema, answer: Answer
-    ) -> list[str]:
+    def _each(self, table: str, prefix: str, inputs: tuple[str, ...], schema: pa.Schema, answer: Answer) -> list[str]:
         """One stage for every specialist of a role."""
-        return [self._specialist(chosen, f"{prefix}.{chosen.name}", inputs, schema, answer) for chosen in self.chosen[table]]
+        return [
+            self._specialist(chosen, f"{prefix}.{chosen.name}", inputs, schema, answer) for chosen in self.chosen[table]
+        ]
 
-    def _specialist(
-        self, chosen: Chosen, name: str, inputs: tuple[str, ...], schema: pa.Schema, answer: Answer
-    ) -> str:
+    def _specialist(self, chosen: Chosen, name: str, inputs: tuple[str, ...], schema: pa.Schema, answer: Answer) -> str:
         card, config = chosen.card, chosen.config
         whole_shard = card.role == "parser"
         self.made.append(
@@ -109,7 +112,12 @@ class _Builder:
         return name
 
     def _decide(
-        self, name: str, inputs: Sequence[str], schema: pa.Schema, function: Callable[..., pa.Table], given: Mapping[str, Any]
+        self,
+        name: str,
+        inputs: Sequence[str],
+        schema: pa.Schema,
+        function: Callable[..., pa.Table],
+        given: Mapping[str, Any],
     ) -> None:
         plain = {key: _plain(value) for key, value in given.items()}
         self.made.append(DecisionStage(name, (INGEST, *inputs), schema, partial(function, **given), plain))
@@ -125,9 +133,7 @@ class _Builder:
     def _describe(self) -> list[str]:
         """Captions of crops, their tokens, and how well every candidate fits its crop."""
         able = [c for c in self.chosen["captioners"] if c.card.crops]
-        said = [
-            self._specialist(c, f"describe.{c.name}", ("regions",), s.CROP_TEXTS, roles.describe) for c in able
-        ]
+        said = [self._specialist(c, f"describe.{c.name}", ("regions",), s.CROP_TEXTS, roles.describe) for c in able]
         tokens = []
         if said and self.chosen["parser"]:
             parser = self.chosen["parser"][0]
@@ -218,5 +224,3 @@ def check_crews(config: Config, graph: Graph) -> None:
         for pattern in settings.stages:
             if not any(fnmatch(name, pattern) for name in names):
                 raise ConfigError(f"[crews.{crew}]: no stage matches {pattern!r}; stages: {', '.join(names)}")
-
-

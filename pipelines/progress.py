@@ -54,7 +54,9 @@ class Progress:
         rate = (counts.images_done - (self._images_before or 0)) / elapsed
         run, left = counts.run, counts.jobs - counts.done
         eta = f"{_clock(elapsed * left / run)} left" if run else "starting"
-        text = f"{counts.done}/{counts.jobs} jobs, {counts.images_done}/{counts.images} images, {rate:.1f} images/s, {eta}"
+        text = (
+            f"{counts.done}/{counts.jobs} jobs, {counts.images_done}/{counts.images} images, {rate:.1f} images/s, {eta}"
+        )
         lost = {stage: n for stage, n in sorted(counts.quarantined.items()) if n}
         if lost:
             text += "; in quarantine: " + ", ".join(f"{stage} {n}" for stage, n in lost.items())

@@ -16,16 +16,20 @@ _SAME: Final = frozenset(
     ["sheep", "deer", "fish", "bison", "moose", "salmon", "aircraft", "series", "offspring", "shrimp", "squid"]
 )
 # Things with two parts, which English only has in the plural: "a pair of scissors".
-PAIRS: Final = frozenset(
+_PAIRS: Final = frozenset(
     ["scissors", "skis", "glasses", "sunglasses", "goggles", "pants", "trousers", "jeans", "shorts", "pliers", "tongs"]
 )
 # Stuff, which has neither article nor plural.
-MASS: Final = frozenset([
+_MASS: Final = frozenset([
     "broccoli", "luggage", "baggage", "furniture", "food", "bread", "rice", "grass", "water", "cattle", "silverware",
     "cutlery", "equipment", "clothing", "traffic", "livestock", "fruit", "wine", "beer", "sand", "snow",
 ])  # fmt: skip
 _PLURALS: Final = {plural: singular for singular, plural in _IRREGULAR.items()}
-_NO_PLURAL_END: Final = ("ss", "us", "is", "ous")
+_NO_PLURAL_END: Final = ("ss", "us", "is")
+_SINGULAR_IN_S: Final = frozenset(["gas", "canvas", "atlas", "lens", "christmas", "news", "tennis"])
+_SINGULAR_IN_IE: Final = frozenset(
+    ["cookies", "movies", "brownies", "hoodies", "smoothies", "selfies", "zombies", "veggies", "birdies", "pixies"]
+)
 # Letters whose names begin with a vowel sound, for abbreviations: "an SUV", "a TV".
 _VOWEL_LETTERS: Final = frozenset("AEFHILMNORSX")
 _CONSONANT_SOUND: Final = re.compile(r"(u[bcfhjkqrst][aeiou]|uni(?![mn])|eu|ewe|one\b|once\b)", re.IGNORECASE)
@@ -36,7 +40,7 @@ def plural(name: str) -> str:
     """More than one of a name: "fire hydrants", "knives", "sheep"; names that are plural already stay."""
     start, last = _split(name)
     low = last.lower()
-    if low in _SAME or low in PAIRS or low in MASS or low in _PLURALS:
+    if low in _SAME or is_pair(name) or is_mass(name) or low in _PLURALS:
         return name
     if low in _IRREGULAR:
         return start + _IRREGULAR[low]
@@ -51,17 +55,28 @@ def singular(name: str) -> str:
     """One of a name: "knife" for "knives"; "scissors" and "sheep" stay."""
     start, last = _split(name)
     low = last.lower()
-    if low in _SAME or low in PAIRS or low in MASS or low in _IRREGULAR:
+    if low in _SAME or is_pair(name) or is_mass(name) or low in _IRREGULAR or low in _SINGULAR_IN_S:
         return name
     if low in _PLURALS:
         return start + _PLURALS[low]
-    if low.endswith("ies") and len(low) > 4:
+    if low.endswith("ies") and len(low) > 4 and low not in _SINGULAR_IN_IE:
         return start + last[:-3] + "y"
     if low.endswith(("ches", "shes", "sses", "xes", "zzes")):
         return start + last[:-2]
     if low.endswith("s") and not low.endswith(_NO_PLURAL_END) and len(low) > 2:
         return start + last[:-1]
     return name
+
+
+def is_pair(name: str) -> bool:
+    """Whether English has the name only in the plural, as "scissors" ("wine glasses" it has in both)."""
+    start, last = _split(name.lower())
+    return last in _PAIRS and not (last == "glasses" and start)
+
+
+def is_mass(name: str) -> bool:
+    """Whether the name is of stuff, as "broccoli"."""
+    return _split(name.lower())[1] in _MASS
 
 
 def article(name: str) -> str:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Protocol
 
 from engine.graph import Graph
@@ -12,7 +13,7 @@ from engine.job import Worker
 from engine.plan import Plan
 from engine.records import Pixels
 from engine.schedule import Observer, Schedule
-from engine.sources import read_bytes
+from engine.sources import Reader, read_bytes
 from engine.store import open_store
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -55,9 +56,15 @@ def make_worker(run: Run, *, cpus: float, gpus: float) -> Worker:
     """A worker in this process, its libraries' threads bounded to its CPUs."""
     bound_threads(max(1, int(cpus)))
     limits = run.limits
+    reader, lock = Reader(limits.max_bytes), Lock()
 
     def read(uri: str) -> Pixels:
-        return decode(read_bytes(uri, limits.max_bytes), limits).pixels
+        if "#" not in uri:
+            return decode(read_bytes(uri, limits.max_bytes), limits).pixels
+        # Members of one container: keep it open for its neighbours. Decoding, the slow part, is not under the lock.
+        with lock:
+            data = reader.read(uri)
+        return decode(data, limits).pixels
 
     device = "cuda" if gpus > 0 else "cpu"
     return Worker(run.graph, run.plan, open_store(run.root), read, device, run.attempts)

@@ -6,6 +6,7 @@ neighbours, and a killer is bisected. Two jobs are in flight for each actor; onl
 
 import logging
 import os
+import re
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from engine.store import open_store
 
 IN_FLIGHT = 2
 LOAD_DEATHS = 3
+START_DEADLINE_S = 600.0
+PART_DEADLINE_S = 20.0
 _POLL_S = 0.5
 log = logging.getLogger("fld.ray")
 
@@ -30,6 +33,9 @@ class _Actor:
     def __init__(self, run: Run, crew: Crew) -> None:
         self._worker: Worker = make_worker(run, cpus=crew.cpus, gpus=crew.gpus)
 
+    def ready(self) -> None:
+        """The process is up."""
+
     def load(self, node: int) -> None:
         load_stage(self._worker, node)
 
@@ -39,11 +45,11 @@ class _Actor:
 
 @dataclass(slots=True)
 class _Flight:
-    """A call under way: a job, or (`job` None) the loading of a node."""
+    """A call under way: a job, the loading of a node (`job` None), or the start of the process (`node` None too)."""
 
     ref: Any
-    node: int
-    job: Job | None
+    node: int | None = None
+    job: Job | None = None
 
 
 @dataclass(slots=True)
@@ -97,7 +103,7 @@ class _Pool:
         import ray
 
         self.run, self.schedule = run, schedule
-        self.load_deaths: dict[int, int] = {}
+        self.load_deaths: dict[int | None, int] = {}
         self.hands: list[_Hand] = []
         sizes = _sizes(run, workers, ray.cluster_resources())
         self.actor = ray.remote(_Actor)
@@ -129,7 +135,10 @@ class _Pool:
     def _hire(self, crew: str) -> _Hand:
         spec = self.run.crews.get(crew, Crew())
         options = {"num_cpus": spec.cpus, "num_gpus": spec.gpus, "max_restarts": 0, "max_task_retries": 0}
-        return _Hand(self.actor.options(**options).remote(self.spec, spec), crew)
+        hand = _Hand(self.actor.options(**options).remote(self.spec, spec), crew, since=time.monotonic())
+        # Processes take seconds to start; that must not count against a job's deadline.
+        hand.flights.append(_Flight(hand.handle.ready.remote()))
+        return hand
 
     def _feed(self) -> None:
         for depth in range(1, IN_FLIGHT + 1):  # everybody gets a first job before anybody a second
@@ -142,7 +151,7 @@ class _Pool:
             hand.since = time.monotonic()
         if job.node not in hand.loaded:
             hand.loaded.add(job.node)
-            hand.flights.append(_Flight(hand.handle.load.remote(job.node), job.node, None))
+            hand.flights.append(_Flight(hand.handle.load.remote(job.node), job.node))
         hand.flights.append(_Flight(hand.handle.run.remote(job), job.node, job))
 
     def _collect(self, hand: _Hand) -> None:
@@ -160,7 +169,7 @@ class _Pool:
                 self._bury(hand, hand.overdue or _cause(error))
                 return
             except RayTaskError as error:
-                raise _unwrapped(error, self.run.graph.nodes[flight.node].name) from error
+                raise _unwrapped(error, self._name(flight)) from error
             hand.flights.popleft()
             hand.since = time.monotonic()
             if flight.job is None:
@@ -171,16 +180,21 @@ class _Pool:
     def _bury(self, hand: _Hand, cause: str) -> None:
         """Replace a dead actor; charge its running call, and give back the others unburnt."""
         first = hand.flights.popleft()
-        name = self.run.graph.nodes[first.node].name
+        name = self._name(first)
         for flight in hand.flights:
             if flight.job is not None:
                 self.schedule.give_back(flight.job)
         self.hands[self.hands.index(hand)] = self._hire(hand.crew)
-        log.warning("a worker died in stage %s: %s", name, cause)
+        log.warning("a worker died in %s: %s", name or "its start", cause)
         if first.job is None:
             deaths = self.load_deaths[first.node] = self.load_deaths.get(first.node, 0) + 1
             if deaths >= LOAD_DEATHS:
-                raise StageFailed(f"stage {name} killed {deaths} workers while loading. The last one: {cause}", name)
+                what = (
+                    f"stage {name} killed {deaths} workers while loading"
+                    if name
+                    else f"{deaths} workers died at their start"
+                )
+                raise StageFailed(f"{what}. The last one: {cause}", name)
             return
         lost = self.schedule.killed(first.job)
         if lost is not None:
@@ -198,18 +212,26 @@ class _Pool:
             if not hand.flights or hand.overdue:
                 continue
             flight = hand.flights[0]
-            limit = self.run.load_deadline_s if flight.job is None else self._deadline(flight.job)
+            what, limit = self._deadline(flight)
             if now - hand.since > limit:
-                what = "loading" if flight.job is None else "a job"
                 hand.overdue = f"{what} ran longer than {limit:g} s"
                 ray.kill(hand.handle)
 
-    def _deadline(self, job: Job) -> float:
-        """A part of a shard gets its part of the time, and never less than a tenth."""
+    def _deadline(self, flight: _Flight) -> tuple[str, float]:
+        """A part of a shard gets its part of the time, but not less than any worker's first breath needs."""
+        job = flight.job
+        if flight.node is None:
+            return "the start of a worker", START_DEADLINE_S
+        if job is None:
+            return "loading", self.run.load_deadline_s
         if job.hi is None:
-            return self.run.job_deadline_s
+            return "a job", self.run.job_deadline_s
+        whole = self.run.job_deadline_s
         share = (job.hi - job.lo) / int(self.run.plan.counts[job.shard])
-        return self.run.job_deadline_s * max(0.1, share)
+        return "a job", max(whole * share, min(whole, PART_DEADLINE_S))
+
+    def _name(self, flight: _Flight) -> str:
+        return "" if flight.node is None else self.run.graph.nodes[flight.node].name
 
 
 def _start(address: str | None, workers: int | None, run: Run) -> None:
@@ -259,7 +281,9 @@ def _sizes(run: Run, workers: int | None, resources: dict[str, float]) -> dict[s
     need_cpus = sum(sizes[name] * crew.cpus for name, crew in crews.items())
     need_gpus = sum(sizes[name] * crew.gpus for name, crew in crews.items())
     if need_cpus > cpus or need_gpus > gpus:
-        wanted = ", ".join(f"{name}: {n} x {crews[name].cpus:g} CPU {crews[name].gpus:g} GPU" for name, n in sizes.items())
+        wanted = ", ".join(
+            f"{name}: {n} x {crews[name].cpus:g} CPU {crews[name].gpus:g} GPU" for name, n in sizes.items()
+        )
         raise ConfigError(
             f"the workers ({wanted}) need {need_cpus:g} CPUs and {need_gpus:g} GPUs; the cluster has {cpus:g} and "
             f"{gpus:g}. Ask for fewer workers (--workers, [crews.NAME] workers) or put stages into one crew."
@@ -276,7 +300,7 @@ def _unwrapped(error: Any, stage: str) -> Exception:
 
 
 def _cause(error: Exception) -> str:
-    """The line of Ray's long message that says what happened."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if "exit" in line.lower() or "kill" in line.lower() or "oom" in line.lower()]
-    return (told or lines or [type(error).__name__])[-1][:500]
+    """The sentence of Ray's long message that says what happened."""
+    text = " ".join(str(error).split())
+    detail = re.search(r"exit detail: (.*?)(?: Some common causes|$)", text)
+    return "its process ended: " + (detail[1] if detail else text)[:500]

@@ -28,8 +28,8 @@ _KINDS: Final = "a folder of images, .tar files (WebDataset), .parquet files, or
 def open_source(uri: str, options: SourceOptions | None = None) -> Source:
     """The source at a path, URL, or pattern such as `shard-{000..009}.tar` or `data/*.parquet`.
 
-    In a folder, the first file (in order of its path) that is an image, a tar or a Parquet file decides what the folder
-    is; files of the other kinds are then ignored and counted.
+    What a folder is, its uppermost folder with tars, Parquet files or images decides; where there are images beside
+    tars or Parquet files, those are the source. Files of the other kinds are ignored and counted.
 
     Raises:
         SourceError: nothing is there, or it is of no known kind; the message is for the user.
@@ -47,17 +47,31 @@ def open_source(uri: str, options: SourceOptions | None = None) -> Source:
 
 
 def _open_folder(uri: str, options: SourceOptions) -> Source:
-    skipped: Counter[str] = Counter()
-    for entry in files.walk(uri, skipped):
-        ending = files.suffix(entry.name)
-        if ending in IMAGE_SUFFIXES:
-            return FolderSource(uri)
-        if ending in _TAR + _PARQUET:
-            same = _TAR if ending in _TAR else _PARQUET
-            found = [e for e in files.walk(uri, Counter(), sizes=True) if files.suffix(e.name) in same]
-            return TarSource(uri, found) if same is _TAR else ParquetSource(uri, found, options)
-        _refuse_compressed(entry)
-    return FolderSource(uri)  # its items say that there are none
+    ending = _deciding(uri)
+    if ending not in _TAR + _PARQUET:
+        return FolderSource(uri)  # where there are no images either, its items say so
+    same = _TAR if ending in _TAR else _PARQUET
+    found, ignored = [], Counter[str]()
+    for entry in files.walk(uri, ignored, sizes=True):
+        if files.suffix(entry.name) in same:
+            found.append(entry)
+        else:
+            ignored[files.suffix(entry.name) or files.NO_ENDING] += 1
+    return TarSource(uri, found, ignored) if same is _TAR else ParquetSource(uri, found, options, ignored)
+
+
+def _deciding(uri: str) -> str:
+    """The ending that says what a folder is; "" where no file below it has one that is known."""
+    for entries in files.folders(uri):
+        for entry in entries:
+            _refuse_compressed(entry)
+        endings = {files.suffix(entry.name) for entry in entries}
+        if endings & set(_TAR) and endings & set(_PARQUET):
+            raise SourceError(f"{uri} holds both tar and Parquet files; say which are meant: {uri}/*.tar or *.parquet")
+        for kind in (set(_TAR), set(_PARQUET), IMAGE_SUFFIXES):
+            if endings & kind:
+                return min(endings & kind)
+    return ""
 
 
 def _open_files(uri: str, entries: list[files.Entry], options: SourceOptions) -> Source:
@@ -65,9 +79,9 @@ def _open_files(uri: str, entries: list[files.Entry], options: SourceOptions) ->
         _refuse_compressed(entry)
     endings = {files.suffix(entry.name) for entry in entries}
     if endings <= set(_TAR):
-        return TarSource(uri, entries)
+        return TarSource(uri, entries, Counter())
     if endings <= set(_PARQUET):
-        return ParquetSource(uri, entries, options)
+        return ParquetSource(uri, entries, options, Counter())
     if endings <= set(_MANIFEST) and len(entries) == 1:
         return ManifestSource(entries[0].uri, entries[0], options)
     if endings & IMAGE_SUFFIXES:

@@ -4,7 +4,7 @@ import glob
 import hashlib
 import os
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, cast
@@ -20,6 +20,7 @@ _MAX_EXPANSION: Final = 1_000_000
 HIDDEN: Final = "(hidden)"
 LOOP: Final = "(link to a folder above)"
 NOT_A_FILE: Final = "(not a file)"
+NO_ENDING: Final = "(no ending)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,13 @@ def find(uri: str) -> Entry | None:
             return None
         info = system.info(path)
         return Entry(path.rsplit("/", 1)[-1], uri, info["type"] == "directory", info.get("size"))
-    except OSError as error:
-        raise SourceError(f"cannot look at {uri}: {error}") from error
+    except SourceError:
+        raise
+    # The first touch of a store: missing credentials and the like are errors of its library, not of the system.
+    except Exception as error:
+        raise SourceError(
+            f"cannot look at {uri} ({type(error).__name__}: {error}). Check the address and your access."
+        ) from error
 
 
 def open_file(uri: str) -> BinaryIO:
@@ -123,6 +129,19 @@ def walk(folder: str, skipped: Counter[str], *, sizes: bool = False) -> Iterator
             skipped[NOT_A_FILE] += 1
         else:
             yield Entry(prefix + entry.name, entry.uri, False, entry.size)
+
+
+def folders(folder: str) -> Iterator[list[Entry]]:
+    """The files of every folder, the upper ones first; hidden ones and links to folders are left out.
+
+    Raises:
+        SourceError: a folder cannot be read.
+    """
+    waiting = deque([folder])
+    while waiting:
+        entries = [entry for entry in _children(waiting.popleft(), False) if not entry.name.startswith(".")]
+        yield [entry for entry in entries if entry.is_file and not entry.is_folder]
+        waiting.extend(entry.uri for entry in entries if entry.is_folder and not entry.is_link)
 
 
 def _children(folder: str, sizes: bool) -> list[Entry]:

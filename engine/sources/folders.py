@@ -32,7 +32,7 @@ class FolderSource:
             if ending in IMAGE_SUFFIXES:
                 yield Item(entry.name, locators.of_file(entry.uri))
             else:
-                ignored[ending or "(no ending)"] += 1
+                ignored[ending or files.NO_ENDING] += 1
         self.ignored = dict(sorted(ignored.items()))
 
     def signature(self) -> str:

@@ -23,7 +23,7 @@ from engine.sources import files
 
 _FRAGMENT: Final = re.compile(
     r"#(?:file|offset=(?P<offset>\d{1,18})&size=(?P<size>\d{1,18})"
-    r"|row_group=(?P<group>\d{1,9})&row=(?P<row>\d{1,18})&column=(?P<column>[^#&]+))\Z"
+    r"|row_group=(?P<group>\d{1,18})&row=(?P<row>\d{1,18})&column=(?P<column>[^#&]+))\Z"
 )
 _ROWS: Final = 16  # of a Parquet file held at once
 _BUFFER: Final = 1 << 20

@@ -6,7 +6,7 @@ other column without bytes becomes meta. Without an id column the id is the path
 `<name of the file without ending>:<row in the file>`. Planning reads no image.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,9 +37,10 @@ class ParquetSource:
 
     kind = "parquet"
 
-    def __init__(self, uri: str, tables: list[files.Entry], options: SourceOptions) -> None:
+    def __init__(self, uri: str, tables: list[files.Entry], options: SourceOptions, ignored: Mapping[str, int]) -> None:
+        """`ignored`: what was left aside in finding the files."""
         self.uri = uri
-        self.ignored: dict[str, int] = {}
+        self.ignored: dict[str, int] = dict(ignored)
         self._tables = tables
         self._options = options
 

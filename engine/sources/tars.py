@@ -62,10 +62,12 @@ class TarSource:
 
     kind = "webdataset"
 
-    def __init__(self, uri: str, tars: list[files.Entry]) -> None:
+    def __init__(self, uri: str, tars: list[files.Entry], ignored: Counter[str]) -> None:
+        """`ignored`: what was left aside in finding the tars."""
         self.uri = uri
-        self.ignored: dict[str, int] = {}
+        self.ignored: dict[str, int] = dict(ignored)
         self._tars = tars
+        self._aside = ignored
 
     def items(self) -> Iterator[Item]:
         """See Source; in the order of the tars and of their members."""
@@ -78,7 +80,7 @@ class TarSource:
         return files.signature(self.kind, self._tars)
 
     def _items(self) -> Iterator[Item]:
-        ignored: Counter[str] = Counter()
+        ignored = self._aside.copy()
         for tar in self._tars:
             try:
                 with files.open_file(tar.uri) as file:
@@ -136,7 +138,7 @@ def _add(sample: _Sample, ending: str, member: Member, file: BinaryIO, ignored: 
     elif ending in _META_FIELDS:
         ignored[f".{ending} (more than {_MAX_META} bytes)"] += 1
     else:
-        ignored[f".{ending}" if ending else "(no ending)"] += 1
+        ignored[f".{ending}" if ending else files.NO_ENDING] += 1
 
 
 def _meta(ending: str, data: bytes) -> Any:

@@ -8,7 +8,7 @@ from consensus.boxes import BoxFusionConfig
 from consensus.phrases import PhraseFusionConfig
 from filters.phrases import PhraseFilterConfig
 from filters.regions import RegionFilterConfig
-from filters.texts import TextFilterConfig
+from filters.texts import TextFilterConfig, TextLimits
 from pipelines.decide.phrases import PhrasesConfig
 from pipelines.decide.region_text import RegionTextConfig
 from pipelines.decide.regions import KindConfig, RegionsConfig
@@ -125,10 +125,17 @@ def region_text_config(filters: Filters) -> RegionTextConfig:
     return RegionTextConfig(min_similarity=filters.region_text.min_similarity)
 
 
-def texts_config(consensus: Consensus, filters: Filters) -> TextsConfig:
-    """Settings of `pipelines.decide.texts`."""
+def texts_config(consensus: Consensus, filters: Filters, *, parsed: bool) -> TextsConfig:
+    """Settings of `pipelines.decide.texts`; texts that nobody parsed have no measures that could be limited."""
+    unlimited = TextLimits(min_tokens=0, min_object_complexity=0.0, min_action_complexity=0.0)
+    unmeasured = TextFilterConfig(
+        brief=unlimited,
+        detailed=unlimited,
+        more_detailed=unlimited,
+        drop_duplicates=filters.texts.limits.drop_duplicates,
+    )
     return TextsConfig(
-        filters=filters.texts.limits,
+        filters=filters.texts.limits if parsed else unmeasured,
         min_similarity=filters.texts.min_similarity,
         max_per_granularity=consensus.texts.max_per_granularity,
     )

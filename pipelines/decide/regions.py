@@ -124,7 +124,7 @@ def _objects(
     )
     clusters = cluster(said.columns, said.weights, config.fusion, said.gold, ~said.early.kept)
     knows = np.array([_knows(vocabularies.get(name), names) for name in pool.names], bool)
-    could_see = knows.reshape(len(pool.names), -1)[:, clusters.labels] & _answers(pool, answered, clusters)
+    could_see = knows.reshape(len(pool.names), len(names))[:, clusters.labels] & _answers(pool, answered, clusters)
     extra = {
         s.LABEL: c.take(said.words, clusters.winners),
         s.TEXT: pa.nulls(len(clusters), pa.string()),

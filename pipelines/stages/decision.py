@@ -132,5 +132,3 @@ def _tokens(batch: Batch, stage: str | None) -> Grouped:
     if stage is not None:
         return batch.inputs[stage]
     return Grouped(s.TOKENS.empty_table(), np.zeros(len(batch) + 1, np.int64))
-
-

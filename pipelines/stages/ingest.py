@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -40,8 +41,12 @@ class Ingest:
         ids = batch.images.column(s.IMAGE_ID).to_pylist()
         uris = batch.images.column(s.URI).to_pylist()
         meta = batch.images.column(s.META).to_pylist()
+        looked: list[tuple[str, int, int, int, str] | Exception] = []
+        data = read_many(uris, self.limits.max_bytes)
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="ingest") as pool:
-            looked = list(pool.map(self._look, read_many(uris, self.limits.max_bytes)))
+            # A few files at a time: each may have the largest size allowed.
+            while window := list(islice(data, 2 * _THREADS)):
+                looked += pool.map(self._look, window)
         rows: list[tuple[Any, ...]] = []
         faults: list[Fault] = []
         for image_id, uri, fields, found in zip(ids, uris, meta, looked, strict=True):

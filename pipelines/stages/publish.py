@@ -87,7 +87,9 @@ def _rejected(batch: Batch, faults: Mapping[str, Sequence[Fault]]) -> pa.Table:
 
 def _drawn(tables: Sequence[pa.Table]) -> pa.Table:
     """Masks of all segmenters, best first, so that a look-up finds the best."""
-    table = pa.concat_tables([t.filter(t.column(s.MASK).is_valid()) for t in tables] or [s.PREDICTED_MASKS.empty_table()])
+    table = pa.concat_tables(
+        [t.filter(t.column(s.MASK).is_valid()) for t in tables] or [s.PREDICTED_MASKS.empty_table()]
+    )
     order = np.argsort(-table.column(s.SCORE).to_numpy(), kind="stable")
     return table.take(pa.array(order))
 

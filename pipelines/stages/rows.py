@@ -84,7 +84,9 @@ def texts_table(ids: Sequence[str], answers: Sequence[Captions]) -> pa.Table:
     )
 
 
-def groundings_table(ids: Sequence[str], phrase_ids: Sequence[Sequence[str]], answers: Sequence[Groundings]) -> pa.Table:
+def groundings_table(
+    ids: Sequence[str], phrase_ids: Sequence[Sequence[str]], answers: Sequence[Groundings]
+) -> pa.Table:
     """Schema PREDICTED_PHRASES; `phrase_ids` are those of each image, in the order in which they were asked."""
     boxes = _stack([a.boxes for a in answers], (0, 4))
     named = [names[int(i)] for names, a in zip(phrase_ids, answers, strict=True) for i in a.phrase]
@@ -118,7 +120,6 @@ def regions_of(group: Grouped) -> list[Regions]:
     labels = group.table.column(s.LABEL).to_pylist()
     bounds = list(zip(group.offsets[:-1].tolist(), group.offsets[1:].tolist(), strict=True))
     return [Regions(boxes[lo:hi], scores[lo:hi], labels[lo:hi]) for lo, hi in bounds]
-
 
 
 def _columns(boxes: Array) -> list[pa.Array]:

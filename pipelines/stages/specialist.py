@@ -223,7 +223,11 @@ def _crop(image: Image, box: Any) -> Image:
     right, bottom = min(image.width, int(np.ceil(x1 + dx))), min(image.height, int(np.ceil(y1 + dy)))
     right, bottom = max(right, left + 1), max(bottom, top + 1)
     return Image(
-        image.image_id, image.uri, right - left, bottom - top, lambda: np.ascontiguousarray(image.pixels[top:bottom, left:right])
+        image.image_id,
+        image.uri,
+        right - left,
+        bottom - top,
+        lambda: np.ascontiguousarray(image.pixels[top:bottom, left:right]),
     )
 
 
@@ -250,7 +254,11 @@ def _similarities(
     for wanted, given in zip(texts, scores, strict=True):
         if len(wanted) != len(given):
             raise StageFailed(f"a scorer gave {len(given)} similarities for {len(wanted)} texts")
-    flat = [(i, r, t, float(v)) for (i, r), ts, vs in zip(owners, texts, scores, strict=True) for t, v in zip(ts, vs, strict=True)]
+    flat = [
+        (i, r, t, float(v))
+        for (i, r), ts, vs in zip(owners, texts, scores, strict=True)
+        for t, v in zip(ts, vs, strict=True)
+    ]
     columns = zip(*flat, strict=True) if flat else [[]] * len(s.SIMILARITIES)
     arrays = [pa.array(list(c), f.type) for c, f in zip(columns, s.SIMILARITIES, strict=True)]
     return pa.Table.from_arrays(arrays, schema=s.SIMILARITIES)
@@ -296,5 +304,3 @@ def _readings(regions: pa.Table) -> Readings:
 def _captions(texts: pa.Table) -> Captions:
     scores = texts.column(s.CONFIDENCE).to_numpy().astype(np.float32, copy=False)
     return Captions(texts.column(s.TEXT).to_pylist(), texts.column(s.GRANULARITY).to_pylist(), scores)
-
-

@@ -97,7 +97,8 @@ def _tolerant(chunks: Iterator[bytes]) -> Iterator[bytes]:
         clean, rest = _clean(rest + chunk)
         if len(rest) > _LONGEST_STRING:  # no string is that long: it is not JSON, and the parser will say so
             clean, rest = clean + rest, b""
-        yield clean
+        if clean:  # to ijson an empty piece is the end
+            yield clean
     yield b"".join(_clean(rest + b" " * _LITERAL))
 
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from engine import geometry
 
 WHOLE = st.integers(-20, 20)
-BOX = st.tuples(WHOLE, WHOLE, st.integers(1, 20), st.integers(1, 20)).map(lambda t: [t[0], t[1], t[0] + t[2], t[1] + t[3]])
+BOX = st.tuples(WHOLE, WHOLE, st.integers(1, 20), st.integers(1, 20)).map(
+    lambda t: [t[0], t[1], t[0] + t[2], t[1] + t[3]]
+)
 BOXES = st.lists(BOX, max_size=6).map(lambda rows: np.array(rows, np.float32).reshape(-1, 4))
 
 

@@ -1,5 +1,6 @@
 """Decoding: every mode becomes the right RGB, every orientation upright, and everything else an ImageError."""
 
+import contextlib
 import io
 import struct
 import subprocess
@@ -135,7 +136,6 @@ CASES = {
     "L": (saved(Image.new("L", (8, 6), 90), "PNG"), (90, 90, 90)),
     "L, transparent": (saved(Image.new("L", (8, 6), 90), "PNG", transparency=90), WHITE),
     "LA": (saved(Image.new("LA", (8, 6), (0, 51)), "PNG"), (204, 204, 204)),
-    "La": (saved(Image.new("LA", (8, 6), (0, 51)).convert("La"), "TIFF"), (204, 204, 204)),
     "P": (palette(), RED),
     "P, transparent": (palette(transparent=1), WHITE),
     "P, half transparent": (palette(transparent=b"\xff\x80"), HALF),
@@ -251,15 +251,18 @@ def test_a_jpeg_that_asks_for_thousands_of_passes_is_refused_before_it_costs_any
 
 
 def test_a_tile_larger_than_any_image_is_refused():
-    data = bytearray(saved(smooth(), "TIFF", compression="tiff_adobe_deflate"))
-    entries = struct.unpack_from("<I", data, 4)[0]
-    for i in range(struct.unpack_from("<H", data, entries)[0]):
-        at = entries + 2 + 12 * i
-        tag = struct.unpack_from("<H", data, at)[0]
-        if tag in (278, 277):  # rows per strip and samples per pixel become tile width and length
-            struct.pack_into("<HHII", data, at, {277: 322, 278: 323}[tag], 4, 1, 60_000)
-    with pytest.raises(ImageError):
-        decode(bytes(data), LIMITS)
+    tags = {256: 16, 257: 16, 258: 8, 259: 8, 262: 1, 277: 1, 322: 60_000, 323: 60_000, 324: 8, 325: 8}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    data = (
+        b"II*\0"
+        + struct.pack("<I", 16)
+        + zlib.compress(b"")[:8].ljust(8)
+        + struct.pack("<H", len(tags))
+        + entries
+        + bytes(4)
+    )
+    with pytest.raises(ImageError, match="tiles"):
+        decode(data, LIMITS)
 
 
 # ---- what is not an image -------------------------------------------------------------------------------------
@@ -292,7 +295,9 @@ def test_no_format_that_runs_another_program_is_accepted():
 
 # ---- truncated and damaged ------------------------------------------------------------------------------------
 
-PHOTO = Image.fromarray(np.cumsum(RNG.integers(-9, 10, (48, 64, 3)), axis=1).clip(-90, 90).astype(np.int16).__add__(120).astype(np.uint8))
+PHOTO = Image.fromarray(
+    np.cumsum(RNG.integers(-9, 10, (48, 64, 3)), axis=1).clip(-90, 90).astype(np.int16).__add__(120).astype(np.uint8)
+)
 WHOLE = {
     "PNG": saved(PHOTO, "PNG"),
     "GIF": saved(PHOTO, "GIF"),
@@ -344,22 +349,30 @@ def test_whatever_is_done_to_a_file_only_image_errors_come_out(name, data):
     for _ in range(data.draw(st.integers(1, 6))):
         at = data.draw(st.integers(0, len(raw) - 1))
         raw[at : at + data.draw(st.integers(1, 3))] = data.draw(st.binary(max_size=4))
-    try:
+    with contextlib.suppress(ImageError):
         found = decode(bytes(raw), Limits(max_pixels=10**6))
-    except ImageError as error:
-        assert str(error)
-    else:
-        assert found.pixels.ndim == 3
+        assert found.pixels.shape == (found.height, found.width, 3)
+
+
+MAGIC = [
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF89a",
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+    b"RIFF",
+    b"P6 ",
+    b"\0\0\1\0",
+    b"8BPS",
+    b"\xff\xd8\xff",
+]
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from([b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"RIFF", b"P6 ", b"\0\0\1\0", b"8BPS", b"\xff\xd8\xff"]),
-       st.binary(max_size=200))  # fmt: skip
+@given(st.sampled_from(MAGIC), st.binary(max_size=200))
 def test_junk_behind_a_magic_number_is_an_error_or_an_image(magic, junk):
-    try:
+    with contextlib.suppress(ImageError):
         decode(magic + junk, Limits(max_pixels=10**6))
-    except ImageError:
-        pass
 
 
 # ---- the process around it -----------------------------------------------------------------------------------

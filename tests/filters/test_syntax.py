@@ -127,6 +127,18 @@ def test_hyphenated_age_is_one_phrase() -> None:
     assert found.number.tolist() == [1]
 
 
+def test_a_noun_that_the_tagger_mistook_is_still_a_phrase() -> None:
+    moped = "a/DET/2/det man/NOUN/0/root on/ADP/6/case a/DET/6/det small/ADJ/6/amod moped/VERB/VBN/2/nmod"
+    found = chunks(moped)
+    assert found.phrase == ["a man", "a small moped"]
+    assert found.upos == ["NOUN", "NOUN"]
+    sink = "a/DET/2/det shower/NOUN/0/root and/CCONJ/4/cc sink/VERB/VB/2/conj"
+    assert phrases(sink) == ["a shower", "sink"]
+    assert measures(record(moped, sink)[0]).n_actions.tolist() == [0, 0]
+    reading = "a/DET/2/det man/NOUN/0/root sitting/VERB/2/acl and/CCONJ/5/cc read/VERB/VB/2/conj books/NOUN/NNS/5/obj"
+    assert phrases(reading) == ["a man", "books"]
+
+
 def test_an_expletive_is_no_phrase_and_pronouns_are_told_apart() -> None:
     found = chunks("There/PRON/EX/2/expl is/VERB/VBZ/0/root it/PRON/2/nsubj")
     assert found.phrase == ["it"]

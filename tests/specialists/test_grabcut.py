@@ -98,9 +98,7 @@ def test_beats_filling_the_box_on_coco() -> None:
     from PIL import Image as Picture
 
     names = sorted(p.name for p in (COCO50 / "images").iterdir())
-    images = [
-        image_of(np.asarray(Picture.open(COCO50 / "images" / name).convert("RGB"))) for name in names
-    ]
+    images = [image_of(np.asarray(Picture.open(COCO50 / "images" / name).convert("RGB"))) for name in names]
     for image, name in zip(images, names, strict=True):
         image.image_id = name
     truth = RecordedDetector(RecordedConfig(path=COCO50 / "instances.json", format="coco", gold=True)).detect(images)
@@ -111,7 +109,7 @@ def test_beats_filling_the_box_on_coco() -> None:
     ours, filled = [], []
     for image, regions, answer in zip(images, truth, answers, strict=True):
         for i, code in enumerate(regions.masks or []):
-            if regions.crowd is not None and regions.crowd[i] or code is None:
+            if (regions.crowd is not None and regions.crowd[i]) or code is None:
                 continue
             true = masks.decode(code, image.height, image.width)
             x0, y0, x1, y1 = regions.boxes[i]
@@ -121,5 +119,7 @@ def test_beats_filling_the_box_on_coco() -> None:
             mask = np.zeros_like(true) if found is None else masks.decode(found, image.height, image.width)
             ours.append((mask & true).sum() / (mask | true).sum())
             filled.append((full & true).sum() / (full | true).sum())
-    print(f"mean IoU {np.mean(ours):.3f}, filled boxes {np.mean(filled):.3f}, {1000 * elapsed / len(ours):.1f} ms a box")
+    print(
+        f"mean IoU {np.mean(ours):.3f}, filled boxes {np.mean(filled):.3f}, {1000 * elapsed / len(ours):.1f} ms a box"
+    )
     assert np.mean(ours) > np.mean(filled) + 0.05

@@ -41,6 +41,17 @@ class Variation:
     caption: float = 0.35
     group: float = 0.3
 
+    def scaled(self, strength: float) -> Variation:
+        """Nearer to the text as written: all but `caption` and `group` as often as `strength` says (0 to 1)."""
+        return Variation(
+            lower=self.lower * strength,
+            lower_first=self.lower_first * strength,
+            no_stop=self.no_stop * strength,
+            fragment=self.fragment * strength,
+            caption=self.caption,
+            group=self.group,
+        )
+
 
 def lower_case(sentence: Sentence, first_only: bool = False) -> Sentence:
     """The sentence without capitals; the pronoun ``I`` stays when only the first word changes."""

@@ -1,0 +1,168 @@
+"""Whole runs of a toy graph in one process: resume, quarantine, retry, memory, broken stages."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ConfigError, StageFailed
+from engine.executors.local import LocalExecutor
+from engine.graph import build_graph
+from engine.sidecar import list_sidecars
+from engine.store import LocalStore
+from tests.toys import ToyIngest, ToyStage, numbers, published, publish_last, toy_graph, toy_run
+
+
+def go(root: Path, graph, **settings):
+    run, schedule = toy_run(root, graph, **settings)
+    LocalExecutor().run(run, schedule, lambda _: None)
+    return schedule.counts
+
+
+def chain(tmp_path, **first):
+    """ingest → a → b → publish; a misbehaves as told."""
+    diary = tmp_path / "diary"
+    diary.mkdir(exist_ok=True)
+    return ToyStage("a", diary=str(diary), **first), ToyStage("b", ("ingest", "a"), diary=str(diary))
+
+
+def asked(tmp_path, stage):
+    file = tmp_path / "diary" / stage
+    return file.read_text().split() if file.exists() else []
+
+
+def test_a_run_computes_everything_once(tmp_path):
+    graph = toy_graph(*chain(tmp_path))
+    assert go(tmp_path / "out", graph).run == 4 * 3
+    assert set(numbers(tmp_path / "out").values()) == {2}
+    again = go(tmp_path / "out", graph)
+    assert (again.run, again.reused) == (0, 12)
+    assert len(asked(tmp_path, "a")) == 24
+
+
+def test_changing_a_stage_computes_it_and_its_descendants_only(tmp_path):
+    a, b = chain(tmp_path)
+    go(tmp_path / "out", toy_graph(a, b))
+    b.settings = {"threshold": 2}
+    counts = go(tmp_path / "out", toy_graph(a, b))
+    assert counts.run == 2 * 3  # b and publish
+    assert len(asked(tmp_path, "a")) == 24
+    assert len(asked(tmp_path, "b")) == 48
+
+
+def test_one_bad_image_costs_one_image(tmp_path):
+    a, b = chain(tmp_path, fail=("i0003", "i0011"))
+    counts = go(tmp_path / "out", toy_graph(a, b), attempts=1)
+    assert counts.quarantined["a"] == 2
+    found = numbers(tmp_path / "out")
+    assert len(found) == 24
+    assert {i for i, n in found.items() if n == 1} == {"i0003", "i0011"}  # b went on without a
+
+
+def test_ingest_quarantine_takes_the_image_out_of_the_run(tmp_path):
+    a, b = chain(tmp_path)
+    counts = go(tmp_path / "out", toy_graph(a, b, broken=("i0000", "i0023")))
+    assert counts.quarantined["ingest"] == 2
+    assert len(numbers(tmp_path / "out")) == 22
+    assert "i0000" not in asked(tmp_path, "a")
+
+
+def test_retry_asks_only_for_the_quarantined_and_ends_like_a_clean_run(tmp_path):
+    cured = tmp_path / "cured"
+    a, b = chain(tmp_path, fail=("i0003",), cured=str(cured))
+    graph = toy_graph(a, b)
+    go(tmp_path / "out", graph, attempts=1)
+    cured.touch()
+    before = len(asked(tmp_path, "a")), len(asked(tmp_path, "b"))
+    counts = go(tmp_path / "out", graph, retry=True)
+    assert counts.run == 3  # a, b and publish of one shard
+    assert asked(tmp_path, "a")[before[0] :] == ["i0003"]
+    assert asked(tmp_path, "b")[before[1] :] == ["i0003"]
+    assert counts.quarantined["a"] == 0
+
+    clean = toy_graph(ToyStage("a"), ToyStage("b", ("ingest", "a")))
+    go(tmp_path / "clean", clean)
+    assert published(tmp_path / "out") == published(tmp_path / "clean")
+
+
+def test_a_failed_retry_counts_attempts_and_can_be_repeated(tmp_path):
+    a, b = chain(tmp_path, fail=("i0003",))
+    graph = toy_graph(a, b)
+    go(tmp_path / "out", graph, attempts=1)
+    go(tmp_path / "out", graph, attempts=1, retry=True)
+    counts = go(tmp_path / "out", graph, attempts=1)
+    assert counts.run == 0  # a build does not retry by itself
+    node = graph.nodes[graph.index("a")]
+    newest = list_sidecars(LocalStore(str(tmp_path / "out")), node).newest
+    assert sorted(sc.generation for sc in newest.values()) == [0, 0, 1]
+
+
+def test_two_retries_in_a_row_reach_a_common_descendant(tmp_path):
+    """a and c fail on different images and are cured at different times; b needs both."""
+    cure_a, cure_c = tmp_path / "cure_a", tmp_path / "cure_c"
+    a = ToyStage("a", fail=("i0001",), cured=str(cure_a))
+    c = ToyStage("c", fail=("i0002",), cured=str(cure_c))
+    b = ToyStage("b", ("ingest", "a", "c"))
+    graph = toy_graph(a, c, b)
+    go(tmp_path / "out", graph, attempts=1)
+    cure_a.touch()
+    go(tmp_path / "out", graph, attempts=1, retry=True)
+    cure_c.touch()
+    go(tmp_path / "out", graph, attempts=1, retry=True)
+    assert set(numbers(tmp_path / "out").values()) == {3}
+
+
+def test_full_memory_halves_the_batch_for_good(tmp_path):
+    a, b = chain(tmp_path, memory=3)
+    counts = go(tmp_path / "out", toy_graph(a, b))
+    assert counts.quarantined.get("a", 0) == 0
+    assert set(numbers(tmp_path / "out").values()) == {2}
+
+
+def test_a_stage_that_fails_for_everything_stops_the_run(tmp_path):
+    everyone = tuple(f"i{n:04d}" for n in range(24))
+
+    class Same(ToyStage):
+        def _misbehave(self, ids):
+            raise TypeError("the model wants another shape")
+
+    bad = Same("a", fail=everyone)
+    with pytest.raises(StageFailed, match=r"stage a failed for all of its first 8 images.*another shape"):
+        go(tmp_path / "out", toy_graph(bad), attempts=1)
+    good = go(tmp_path / "out", toy_graph(ToyStage("a")))
+    assert good.run > 0
+    assert len(numbers(tmp_path / "out")) == 24
+
+
+def test_load_failures_end_with_the_traceback(tmp_path):
+    a, b = chain(tmp_path, load_error="weights are torn")
+    with pytest.raises(StageFailed, match=r"(?s)stage a failed to load 3 times.*weights are torn.*Traceback"):
+        go(tmp_path / "out", toy_graph(a, b))
+    assert len(asked(tmp_path, "a.load")) == 3
+
+
+def test_publishing_again_replaces_the_marker(tmp_path):
+    a, b = chain(tmp_path)
+    go(tmp_path / "out", toy_graph(a, b))
+    first = sorted(p.name for p in (tmp_path / "out/published").iterdir())
+    b.settings = {"x": 1}
+    go(tmp_path / "out", toy_graph(a, b))
+    second = sorted(p.name for p in (tmp_path / "out/published").iterdir())
+    assert len(first) == len(second) == 3
+    assert not set(first) & set(second)
+    b.settings = {}
+    assert go(tmp_path / "out", toy_graph(a, b)).run == 3  # only publishing: the sidecars are still there
+
+
+@pytest.mark.parametrize(
+    ("stages", "words"),
+    [
+        ([ToyIngest(), ToyStage("a"), ToyStage("a")], "two stages"),
+        ([ToyIngest(), ToyStage("a", ("ingest", "b")), ToyStage("b", ("ingest", "a"))], "circle"),
+        ([ToyIngest(), ToyStage("a", ("nobody",))], "which no stage makes"),
+        ([ToyStage("a", ())], "needs a stage called 'ingest'"),
+        ([ToyIngest(), ToyStage("a")], "exactly one sink"),
+    ],
+)
+def test_impossible_graphs_are_refused(stages, words):
+    with pytest.raises(ConfigError, match=words):
+        build_graph(stages if "sink" in words else [*stages, publish_last("a")])

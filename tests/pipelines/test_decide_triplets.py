@@ -1,0 +1,162 @@
+"""Groundings to triplets, and rejected rows of every family."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine import schema as s
+from engine.errors import StoreError
+from engine.grouped import Grouped
+from pipelines.decide import regions
+from pipelines.decide.rejected import rejected_rows
+from pipelines.decide.triplets import TripletsConfig, decide
+from tests.pipelines.decide_tables import box, frames, grouped, kept, rejected, seen
+
+
+def phrase_rows(these, *items):
+    """Items of (image, phrase, number); ids are numbered over all."""
+    rows = [
+        {
+            s.IMAGE_ID: i,
+            s.TEXT_ID: f"{i}:t",
+            s.PHRASE_ID: f"{i}:t:p{n}",
+            s.PHRASE: p,
+            s.START: 0,
+            s.END: len(p),
+            s.NUMBER: k,
+        }
+        for n, (i, p, k) in enumerate(items)
+    ]
+    return grouped(s.DECIDED_PHRASES, rows, these)
+
+
+def found(phrase_id, score, corners):
+    return {s.IMAGE_ID: phrase_id.split(":")[0], s.PHRASE_ID: phrase_id, s.SCORE: score, **box(*corners)}
+
+
+def region_rows(these, *items):
+    """Items of (region id, confidence, corners, kind)."""
+    rows = [
+        {s.IMAGE_ID: r.split(":")[0], s.REGION_ID: r, s.KIND: k, s.CONFIDENCE: q, **box(*c)} for r, q, c, k in items
+    ]
+    return grouped(s.DECIDED_REGIONS, rows, these)
+
+
+def test_phrases_find_regions_and_what_nobody_found_says_so():
+    these = frames(2)
+    phrases = phrase_rows(these, ("img0", "a dog", 1), ("img0", "two cats", 2), ("img1", "a red car", 1))
+    groundings = {
+        "a": grouped(
+            s.PREDICTED_PHRASES,
+            [
+                found("img0:t:p0", 0.6, (0, 0, 100, 100)),
+                found("img0:t:p0", 0.5, (300, 0, 400, 100)),
+                found("img1:t:p2", 0.3, (0, 0, 50, 50)),
+            ],
+            these,
+        ),
+        "b": grouped(s.PREDICTED_PHRASES, [found("img0:t:p0", 0.8, (0, 0, 100, 100))], these),
+    }
+    accepted = region_rows(
+        these,
+        ("img0:r0", 0.9, (0, 0, 100, 110), "object"),
+        ("img0:r1", 0.9, (0, 0, 100, 100), "text"),
+        ("img1:r0", 0.9, (0, 0, 50, 50), "object"),
+    )
+    table = decide(these, phrases, groundings, accepted, TripletsConfig())
+    assert table.schema == s.DECIDED_TRIPLETS
+    best, second, missing, car = table.to_pylist()
+    assert (best[s.PHRASE], best[s.REGION_ID], best[s.REASON]) == ("a dog", "img0:r0", None)
+    assert best[s.PHRASE_SCORE] == pytest.approx(0.7)
+    assert best[s.CONFIDENCE] == pytest.approx((0.7 + 0.9) / 2)
+    assert sorted(vote[s.SPECIALIST] for vote in best[s.VOTES]) == ["a", "b"]
+    assert {vote[s.LABEL] for vote in best[s.VOTES]} == {"a dog"}
+    assert (second[s.REASON], second[s.VALUE], second[s.THRESHOLD], second[s.REGION_ID]) == ("number", 2, 1, None)
+    assert (missing[s.PHRASE], missing[s.REASON], missing[s.X0], missing[s.VOTES]) == (
+        "two cats",
+        "not found",
+        None,
+        [],
+    )
+    assert (car[s.REASON], car[s.VALUE], car[s.THRESHOLD]) == ("phrase score", pytest.approx(0.15), 0.25)
+    assert car[s.REGION_ID] == "img1:r0"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_every_box_is_one_vote_and_every_phrase_has_a_row(seed):
+    rng = np.random.default_rng(seed)
+    these = frames(3)
+    asked = [(image, "a dog", int(rng.integers(0, 3))) for image in these.ids for _ in range(rng.integers(0, 3))]
+    phrases = phrase_rows(these, *asked)
+    names = phrases.table.column(s.PHRASE_ID).to_pylist()
+    rows = {
+        grounder: [
+            found(name, float(np.round(rng.random(), 1)), (x, 0, x + rng.integers(0, 60), 50))
+            for name in names
+            for x in rng.integers(0, 40, rng.integers(0, 4))
+        ]
+        for grounder in ("b", "a")
+    }
+    accepted = region_rows(these, *[(f"{image}:r0", 0.5, (0, 0, 50, 50), "object") for image in these.ids[:2]])
+    tables = {k: grouped(s.PREDICTED_PHRASES, v, these) for k, v in rows.items()}
+    table = decide(these, phrases, tables, accepted, TripletsConfig())
+    said = Counter(
+        (row[s.PHRASE_ID], k, np.float32(row[s.SCORE]), row[s.X0], row[s.X1]) for k in rows for row in rows[k]
+    )
+    votes = Counter(
+        (row[s.PHRASE_ID], vote[s.SPECIALIST], np.float32(vote[s.SCORE]), vote[s.X0], vote[s.X1])
+        for row in table.to_pylist()
+        for vote in row[s.VOTES]
+    )
+    assert votes == said
+    assert list(dict.fromkeys(table.column(s.PHRASE_ID).to_pylist())) == names
+    for row in kept(table):
+        number = phrases.table.column(s.NUMBER)[names.index(row[s.PHRASE_ID])].as_py()
+        mates = [other for other in kept(table) if other[s.PHRASE_ID] == row[s.PHRASE_ID]]
+        assert number == 0 or len(mates) <= number
+    turned = {k: grouped(s.PREDICTED_PHRASES, [v[i] for i in rng.permutation(len(v))], these) for k, v in rows.items()}
+    assert table.equals(decide(these, phrases, turned, accepted, TripletsConfig()))
+
+
+def test_no_phrases_no_grounders_and_a_box_for_an_unknown_phrase():
+    these = frames(1)
+    nothing = region_rows(these)
+    assert decide(these, phrase_rows(these), {}, nothing, TripletsConfig()).num_rows == 0
+    asked = phrase_rows(these, ("img0", "a dog", 1))
+    assert decide(these, asked, {}, nothing, TripletsConfig()).column(s.REASON).to_pylist() == ["not found"]
+    stray = {"a": grouped(s.PREDICTED_PHRASES, [found("img0:t:p9", 0.6, (0, 0, 9, 9))], these)}
+    with pytest.raises(StoreError, match="p9"):
+        decide(these, asked, stray, nothing, TripletsConfig())
+
+
+def test_rejected_rows_say_everything_in_compact_json():
+    these = frames(1)
+    rows = [seen("img0", "dög", 0.05, (1 / 3, 10, 60, 60)), seen("img0", "dog", 0.9, (100, 10, 160, 60))]
+    table = regions.decide(these, {"d": grouped(s.PREDICTED_REGIONS, rows, these)}, {}, regions.RegionsConfig())
+    (row,) = (found := rejected_rows("regions", "region_text", table)).to_pylist()
+    assert found.schema == s.REJECTED
+    assert (row[s.STAGE], row[s.FAMILY], row[s.REASON], row[s.THRESHOLD]) == ("regions", "region_text", "score", 0.1)
+    item = json.loads(row[s.ITEM])
+    assert item[s.X0] == 0.3333
+    assert item[s.VOTES][0] == {s.SPECIALIST: "d", s.LABEL: "dög", s.SCORE: 0.05, **box(0.3333, 10, 60, 60)}
+    assert s.MASK not in item
+    assert not {s.IMAGE_ID, s.REASON, s.VALUE, s.THRESHOLD} & set(item)
+    assert ": " not in row[s.ITEM]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [s.DECIDED_REGIONS, s.DECIDED_REGION_TEXTS, s.DECIDED_TEXTS, s.DECIDED_PHRASES, s.DECIDED_TRIPLETS],
+)
+def test_every_decision_table_gives_rejected_rows(schema):
+    assert rejected_rows("x", "y", schema.empty_table()).schema == s.REJECTED
+    nan = pa.Table.from_pylist([{s.IMAGE_ID: "i", s.REASON: "r"}], schema=schema)
+    assert rejected_rows("x", "y", nan).column(s.ITEM).to_pylist() == ["{}"]
+    assert Grouped.of(rejected_rows("x", "y", nan), ["i"]).table.num_rows == 1
+    assert len(rejected(nan)) == 1

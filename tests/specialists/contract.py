@@ -1,0 +1,56 @@
+"""The smallest configuration of each shipped specialist that cannot run without one, and files it may read."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine import schema as s
+from specialists.base import Role
+
+IMAGES = [("photo", 128, 96), ("red", 64, 64), ("pixel", 1, 1), ("wide", 400, 4), ("tall", 4, 400)]
+
+
+def recorded_detector(folder: Path) -> dict[str, Any]:
+    """A COCO file about the contract's own images, with a box that reaches beyond the picture."""
+    truth = {
+        "images": [{"id": i, "file_name": name, "width": w, "height": h} for i, (name, w, h) in enumerate(IMAGES)],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 3, "bbox": [w / 4, h / 4, w, h]}
+            for i, (_, w, h) in enumerate(IMAGES)
+        ],
+        "categories": [{"id": 3, "name": "thing"}],
+    }
+    path = folder / "truth.json"
+    path.write_text(json.dumps(truth))
+    return {"path": str(path), "format": "coco"}
+
+
+def recorded_captioner(folder: Path) -> dict[str, Any]:
+    path = folder / "texts.parquet"
+    rows = {s.IMAGE_ID: [name for name, _, _ in IMAGES], s.TEXT: [f"a {name} picture" for name, _, _ in IMAGES]}
+    pq.write_table(pa.table(rows), path)
+    return {"path": str(path), "format": "parquet"}
+
+
+def recorded_reader(folder: Path) -> dict[str, Any]:
+    path = folder / "readings.parquet"
+    quads = [[w, 0, w, h, 0, h, 0, 0] for _, w, h in IMAGES]
+    rows = {
+        s.IMAGE_ID: [name for name, _, _ in IMAGES],
+        s.QUAD: pa.array(quads, pa.list_(pa.float32())),
+        s.TEXT: ["WORD"] * len(IMAGES),
+        s.SCORE: [0.5] * len(IMAGES),
+    }
+    pq.write_table(pa.table(rows), path)
+    return {"path": str(path), "format": "parquet"}
+
+
+NEEDS: dict[tuple[Role, str], Callable[[Path], dict[str, Any]]] = {
+    ("detector", "recorded"): recorded_detector,
+    ("captioner", "recorded"): recorded_captioner,
+    ("reader", "recorded"): recorded_reader,
+}
