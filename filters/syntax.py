@@ -22,7 +22,8 @@ _NOMINAL = ("NOUN", "PROPN", "PRON")
 _BEFORE = ("det", "det:predet", "amod", "nummod", "compound", "nmod:poss", "nmod:desc", "flat", "goeswith")
 # Parts of a phrase that stand after its head: names ("Mount Everest") and words that are one.
 _AFTER = ("flat", "fixed", "goeswith")
-# Leaves that stay in a phrase between its other words ("a big, red dog", "the very same dog"), and are cut off its edges.
+# Leaves that stay in a phrase between its other words ("a big, red dog", "the very same dog"), and are cut off its
+# edges.
 _BETWEEN = ("punct", "advmod", "cc:preconj", "reparandum", "discourse")
 # A nominal with one of these relations is no phrase: a function word, or part of another word.
 _NO_PHRASE = ("expl", "case", "mark", "cc", "cc:preconj", "fixed", "goeswith", "discourse", "aux", "aux:pass", "cop",
@@ -30,6 +31,8 @@ _NO_PHRASE = ("expl", "case", "mark", "cc", "cc:preconj", "fixed", "goeswith", "
 # Relations that only a nominal bears, and what shows a word to be a clause instead.
 _NOMINAL_RELATIONS = ("nsubj", "nsubj:pass", "obj", "iobj", "obl", "obl:agent", "nmod", "appos")
 _CLAUSAL = ("nsubj", "nsubj:pass", "obj", "iobj", "aux", "aux:pass", "mark", "cop", "ccomp", "xcomp")
+# Penn tags that outvote the part of speech; not NNS, which an unknown verb in -s often gets ("a giraffe sips").
+_NOUN_TAGS = ("NN", "NNP", "NNPS")
 _MODIFIERS = ("amod", "nummod", "compound", "nmod:poss", "nmod:desc")
 _NUMBERS = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11,
@@ -127,7 +130,9 @@ def noun_chunks(tokens: Tokens, texts: Sequence[str]) -> Chunks:
     """
     head, place = tokens.global_head, np.arange(len(tokens.dep), dtype=np.int64)
     dep, nominal = np.array(tokens.dep, dtype="<U16"), _nominals(tokens)
-    owner, firm = _owners(head, dep, nominal, tokens.text)
+    adposition = (dep == "case") & (np.array(tokens.upos, dtype="<U8") == "ADP")
+    apart = nominal & _parents(head, adposition)
+    owner, firm = _owners(head, dep, nominal, apart, tokens.text)
     is_head = (owner == place) & nominal & ~np.isin(dep, _NO_PHRASE)
     heads = np.flatnonzero(is_head)
     start, end = _runs(owner, firm, heads)
@@ -153,39 +158,44 @@ def noun_chunks(tokens: Tokens, texts: Sequence[str]) -> Chunks:
 def _nominals(tokens: Tokens) -> Flags:
     """(tokens,) which are nouns or pronouns, by either tag; also where the parser knows better about an unknown word.
 
-    A word with a determiner in a relation that only nominals bear is one ("on a moped", tagged as a verb), and so is a verb in
-    its base form, with no arguments of its own, that is coordinated with a noun ("a shower and sink").
+    A word with a determiner in a relation that only nominals bear is one ("on a moped", tagged as a verb), and so
+    is a verb in its base form, with no arguments of its own, that is coordinated with a noun ("a shower and sink").
     """
-    head, place = tokens.global_head, np.arange(len(tokens.dep), dtype=np.int64)
+    head = tokens.global_head
     dep, upos = np.array(tokens.dep, dtype="<U16"), np.array(tokens.upos, dtype="<U8")
     tag = np.array(tokens.tag, dtype="<U8")
-    tagged = np.isin(upos, _NOMINAL) | np.isin(tag, ("NN", "NNS", "NNP", "NNPS"))
+    tagged = np.isin(upos, _NOMINAL) | np.isin(tag, _NOUN_TAGS)
 
-    def has_child(*relations: str) -> Flags:
-        found = np.zeros(len(head), dtype=np.bool_)
-        found[head[np.isin(dep, relations) & (head != place)]] = True
-        return found
-
-    clausal = has_child(*_CLAUSAL)
-    determined = np.isin(dep, _NOMINAL_RELATIONS) & has_child("det", "nmod:poss")
+    clausal = _parents(head, np.isin(dep, _CLAUSAL))
+    determined = np.isin(dep, _NOMINAL_RELATIONS) & _parents(head, np.isin(dep, ("det", "nmod:poss")))
     bare = (dep == "conj") & tagged[head] & (upos == "VERB") & np.isin(tag, ("VB", "VBP"))
     found: Flags = tagged | ((determined | bare) & ~clausal)
     return found
 
 
-def _owners(head: Places, dep: NDArray[np.str_], nominal: Flags, text: Places) -> tuple[Places, Flags]:
+def _parents(head: Places, which: Flags) -> Flags:
+    """(tokens,) which have a child among those flagged."""
+    found = np.zeros(len(head), dtype=np.bool_)
+    found[head[which & (head != np.arange(len(head)))]] = True
+    return found
+
+
+def _owners(head: Places, dep: NDArray[np.str_], nominal: Flags, apart: Flags, text: Places) -> tuple[Places, Flags]:
     """(owner, firm): the head of the phrase that each token is part of (itself for the rest); whether it may stand
     at its edge.
 
     A token joins its head when it stands before it as a modifier or after it as part of a name; so does all that
-    hangs below such a token. Owners follow by pointer jumping, in as many rounds as the longest text has binary
-    digits.
+    hangs below such a token, down to a noun with a preposition (`apart`). Owners follow by pointer jumping, in as
+    many rounds as the longest text has binary digits.
     """
     place = np.arange(len(head), dtype=np.int64)
     before, after = place < head, place > head
     leaf = np.bincount(head, minlength=len(head)) == 0
     between = np.isin(dep, _BETWEEN) & before & leaf & nominal[head]
-    under = (np.isin(dep, _BEFORE) & before) | (np.isin(dep, _AFTER) & after) | between
+    mistaken = (dep == "nsubj") & (head == place + 1) & nominal[head]  # "a street sign": no verb, so no subject
+    head = np.where(apart, place, head)
+    under = mistaken | (np.isin(dep, _BEFORE) & before) | (np.isin(dep, _AFTER) & after) | between
+    under &= ~apart
     rounds = int(np.bincount(text).max(initial=1)).bit_length()
     jump = head
     for _ in range(rounds):

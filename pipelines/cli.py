@@ -205,7 +205,7 @@ def specialists(as_json: Json = False) -> None:
         _echo_json(found)
         return
     for item in found:
-        state = "installed" if item["installed"] else "missing: " + ", ".join(item["missing"])
+        state = "installed" if item["installed"] else f"missing: {item['missing']}"
         typer.echo(f"{item['role']:10} {item['name']:14} {item['licence']:14} {state:24} {item['about']}")
 
 

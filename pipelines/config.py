@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from engine.errors import ConfigError
 from engine.images import Limits
 from engine.sources import SourceOptions
 from pipelines.decide.config import Consensus, Filters
-from specialists.base import Card, Role, SpecialistConfig
+from specialists.base import LOCATIONS, Card, Role, SpecialistConfig
 from specialists.registry import card_for
 
 # Table name → role. `parser` is one table, not a table of names.
@@ -39,6 +39,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "grounders": {"label_match": {"uses": "label_match"}},
     "writers": {"template": {"uses": "template"}},
 }
+GPU_FRACTIONS = (0.0, 0.0625, 0.125, 0.25, 0.5, 1.0)
 
 
 class Section(BaseModel):
@@ -53,7 +54,15 @@ class CrewConfig(Section):
     stages: tuple[str, ...] = Field(description="stage names, `detect.*` style patterns allowed")
     workers: int | None = Field(None, ge=1, description="processes; as many as fit when not given")
     cpus: float = Field(1.0, gt=0, description="CPU cores of one worker")
-    gpus: Literal[0, 0.0625, 0.125, 0.25, 0.5, 1] = Field(0, description="part of a GPU of one worker: 1/2^n")
+    gpus: float = Field(0.0, description="part of a GPU of one worker: 0, or 1/2^n")
+
+    @field_validator("gpus")
+    @classmethod
+    def _fits_a_gpu(cls, value: float) -> float:
+        """Other fractions leave a remainder of each GPU that nobody can use."""
+        if value not in GPU_FRACTIONS:
+            raise ValueError(f"must be one of {', '.join(f'{f:g}' for f in GPU_FRACTIONS)}")
+        return value
 
 
 class RunConfig(Section):
@@ -100,15 +109,15 @@ def load_config(path: str | None, profile: str | None, overrides: Sequence[str] 
         ConfigError: no such file or profile, bad TOML, unknown keys, values out of range.
     """
     if path is not None:
-        where, text = path, _read(Path(path))
+        where, text, folder = path, _read(Path(path)), Path(path).parent
     else:
         name = profile or "default"
-        where, text = f"profile {name}", _profile(name)
+        where, text, folder = f"profile {name}", _profile(name), Path(str(files("pipelines") / "profiles"))
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where} is not valid TOML: {error}") from error
-    _resolve_paths(data, Path(path).parent if path is not None else Path.cwd())
+    _resolve_paths(data, folder)
     for override in overrides:
         _override(data, override)
     _resolve_paths(data, Path.cwd())
@@ -237,7 +246,7 @@ def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
     for table in ROLES:
         entries = data.get(table, {})
         for entry in [entries] if table == "parser" else list(entries.values()) if isinstance(entries, dict) else []:
-            for key in ("path", "index") if isinstance(entry, dict) else ():
+            for key in LOCATIONS if isinstance(entry, dict) else ():
                 value = entry.get(key)
                 if isinstance(value, str) and "://" not in value and not Path(value).is_absolute():
                     entry[key] = str((folder / value).resolve())

@@ -8,7 +8,7 @@ the class; `specialists.registry` finds it.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.records import Captions, Groundings, Image, Masks, Phrases, Readings, Regions, Scene
 from engine.tokens import Tokens
+
+# Keys of a specialist's configuration that name files. Relative ones are relative to the configuration; a file's
+# content (`weights`), not its place, is what goes into a fingerprint.
+LOCATIONS: Final = ("path", "index")
 
 Role = Literal["detector", "reader", "captioner", "grounder", "segmenter", "scorer", "writer", "parser"]
 

@@ -107,9 +107,13 @@ def _choose(fit: NDArray[np.float64], number: int, regions: Regions, sizes: NDAr
 
 @dataclass(frozen=True, slots=True)
 class Sense:
-    """What a phrase means: a word (or compound), or any of some labels; neither: nothing that a label could be."""
+    """What a phrase means: a word (or compound) and as it was spoken ("ski", "skis"), or any of some labels.
+
+    Neither: nothing that a label could be.
+    """
 
     word: str = ""
+    spoken: str = ""
     labels: frozenset[str] = frozenset()
 
     def fit(self, label: str, words: Words) -> float:
@@ -119,7 +123,7 @@ class Sense:
         word = self.word
         if not word:
             return 0.0
-        if nouns.singular(label) == nouns.singular(word):
+        if label == self.spoken or nouns.singular(label) == nouns.singular(word):
             return EXACT
         if label in words.names.get(word, _NONE) or word in words.names.get(label, _NONE):
             return SYNONYM
@@ -152,7 +156,7 @@ def meaning(text: str, head: str, number: int, words: Words, labels: frozenset[s
         if spoken in words.others and after[:1] != ["of"]:  # "glasses", but "glasses of wine"
             return Sense(), number
         if word in words.names or word in words.kinds or word in words.labels or word in labels or n == 1:
-            return Sense(word), number
+            return Sense(word, spoken), number
     return Sense(), number
 
 

@@ -38,9 +38,9 @@ _VOWEL_SOUND: Final = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
 
 def plural(name: str) -> str:
     """More than one of a name: "fire hydrants", "knives", "sheep"; names that are plural already stay."""
-    start, last = _split(name)
+    start, last = _split(singular(name))
     low = last.lower()
-    if low in _SAME or is_pair(name) or is_mass(name) or low in _PLURALS:
+    if low in _SAME or is_pair(name) or is_mass(name):
         return name
     if low in _IRREGULAR:
         return start + _IRREGULAR[low]
@@ -61,7 +61,7 @@ def singular(name: str) -> str:
         return start + _PLURALS[low]
     if low.endswith("ies") and len(low) > 4 and low not in _SINGULAR_IN_IE:
         return start + last[:-3] + "y"
-    if low.endswith(("ches", "shes", "sses", "xes", "zzes")):
+    if low.endswith(("ches", "shes", "sses", "xes", "zzes")) or low[:-2] in _SINGULAR_IN_S:
         return start + last[:-2]
     if low.endswith("s") and not low.endswith(_NO_PLURAL_END) and len(low) > 2:
         return start + last[:-1]

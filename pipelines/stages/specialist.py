@@ -16,7 +16,7 @@ from engine.records import Captions, Image, Phrases, Readings, Scene
 from pipelines.decide.tokens import tokens_table
 from pipelines.stages import rows
 from pipelines.stages.decision import chunks_of, crop_text_ids, said_by
-from specialists.base import Card, SpecialistConfig
+from specialists.base import LOCATIONS, Card, SpecialistConfig
 
 Answer = Callable[[Any, Batch], Output]
 _CROP_MARGIN = 0.1  # of the box's sides, so that a captioner sees where a thing stands; our choice
@@ -44,7 +44,7 @@ class SpecialistStage:
             "specialist": self.card.name,
             "role": self.card.role,
             "revision": self.card.revision,
-            "config": self.config.model_dump(mode="json"),
+            "config": self.config.model_dump(mode="json", exclude=set(LOCATIONS)),
             "weights": dict(self.weights),
         }
 

@@ -69,11 +69,11 @@ class _Records:
         if image is None or not is_text(image):
             self._build.orphan(f"{name} names no image: {checks.short(item)}")
             return
-        if "id" in item:
-            name = f"record {checks.short(item['id'])}"
         try:
             self._add(self._build, image, item)
         except RecordError as error:
+            if "id" in item:
+                name = f"record {checks.short(item['id'])}"
             self._build.fault(image, f"{name}: {error}")
 
 

@@ -135,8 +135,15 @@ def test_a_noun_that_the_tagger_mistook_is_still_a_phrase() -> None:
     sink = "a/DET/2/det shower/NOUN/0/root and/CCONJ/4/cc sink/VERB/VB/2/conj"
     assert phrases(sink) == ["a shower", "sink"]
     assert measures(record(moped, sink)[0]).n_actions.tolist() == [0, 0]
+    sign = "A/DET/2/det street/NOUN/3/nsubj sign/VERB/NN/0/root on/ADP/6/case a/DET/6/det pole/NOUN/3/obl"
+    assert phrases(sign) == ["A street sign", "a pole"]
     reading = "a/DET/2/det man/NOUN/0/root sitting/VERB/2/acl and/CCONJ/5/cc read/VERB/VB/2/conj books/NOUN/NNS/5/obj"
     assert phrases(reading) == ["a man", "books"]
+
+
+def test_a_prepositional_phrase_below_a_modifier_is_not_inside() -> None:
+    walk = "a/DET/2/det walk/NOUN/6/compound in/ADP/4/case shower/NOUN/2/nmod big/ADJ/6/amod head/NOUN/0/root"
+    assert phrases(walk) == ["shower", "big head"]
 
 
 def test_an_expletive_is_no_phrase_and_pronouns_are_told_apart() -> None:

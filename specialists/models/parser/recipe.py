@@ -36,11 +36,10 @@ _COLUMNS = ("words", "spaces", "tags", "pos", "lemmas", "heads", "deps")
 _FINISH = {
     "corpora.train.strength": 0.2,
     "corpora.train.seed": 8,
-    "training.max_steps": 1800,
+    "training.max_steps": 1200,
     "training.dropout": 0.3,
     "training.batcher.size.start": 1000,
     "training.optimizer.learn_rate.warmup_steps": 100,
-    "training.optimizer.learn_rate.total_steps": 1800,
     "training.optimizer.learn_rate.initial_rate": 0.001,
 }  # the second pass, over config.cfg
 _PASSAGE = 5  # sentences
@@ -115,6 +114,9 @@ def finish(best: Path, work: Path, overrides: Mapping[str, Any]) -> Path:
     config = _config({**_FINISH, **overrides})
     fix_random_seed(config["system"]["seed"])
     nlp = spacy.load(best)
+    lemmatizer = nlp.get_pipe("trainable_lemmatizer")
+    lemmatizer.tree2label = {tree: label for label, tree in enumerate(lemmatizer.cfg["labels"])}  # spaCy does not read it back
+    config = load_model_from_config(config, auto_fill=True).config  # defaults filled in
     merged = nlp.config
     merged.update(training=config["training"], corpora=config["corpora"])
     nlp.config = merged
