@@ -59,6 +59,7 @@ _SINGULAR_PRONOUNS = (
 )
 _PLURAL_PRONOUNS = ("we", "they", "them", "us", "themselves", "these", "those", "ourselves")
 _NO_ACTION = ("be",)
+_PASSES = 3
 
 UNKNOWN = -1
 PLURAL = 0
@@ -132,10 +133,16 @@ def noun_chunks(tokens: Tokens, texts: Sequence[str]) -> Chunks:
     dep, nominal = np.array(tokens.dep, dtype="<U16"), _nominals(tokens)
     adposition = (dep == "case") & (np.array(tokens.upos, dtype="<U8") == "ADP")
     apart = nominal & _parents(head, adposition)
-    owner, firm = _owners(head, dep, nominal, apart, tokens.text)
-    is_head = (owner == place) & nominal & ~np.isin(dep, _NO_PHRASE)
-    heads = np.flatnonzero(is_head)
-    start, end = _runs(owner, firm, heads)
+    names = nominal & ~np.isin(dep, _NO_PHRASE)
+    for _ in range(_PASSES):  # a noun that its owner's run does not reach becomes a phrase of its own
+        owner, firm = _owners(head, dep, nominal, apart, tokens.text)
+        heads = np.flatnonzero((owner == place) & names)
+        start, end = _runs(owner, firm, heads)
+        covered = np.cumsum(np.bincount(start, minlength=len(head) + 1) - np.bincount(end, minlength=len(head) + 1)) > 0
+        lost = names & ~covered[:-1]
+        if not np.any(lost):
+            break
+        apart |= lost
     text = tokens.text[heads]
     base = tokens.offsets[text]
     char_start, char_end = tokens.start[start], tokens.end[end - 1]
@@ -204,7 +211,7 @@ def _owners(head: Places, dep: NDArray[np.str_], nominal: Flags, apart: Flags, t
     owner = np.where(under, head, place)
     for _ in range(rounds):
         owner = owner[owner]
-    return owner, ~between & (dep != "punct")
+    return owner, ~between & ~np.isin(dep, ("punct", "cc"))
 
 
 def _runs(owner: Places, firm: Flags, heads: Places) -> tuple[Places, Places]:

@@ -79,7 +79,9 @@ def _ground(asked: Phrases, words: Words) -> Groundings:
     labels = [normal(label) for label in asked.regions.labels]
     sizes = geometry.area(asked.regions.boxes)
     for i, (text, head, number) in enumerate(zip(asked.texts, asked.heads, asked.numbers.tolist(), strict=True)):
-        sense, wanted = meaning(text, head, number, words, frozenset(labels))
+        # A bare singular ("man on horse") has no number of its own, -1; it mostly means one.
+        asked_for = number if number >= 0 else 1
+        sense, wanted = meaning(text, head, asked_for, words, frozenset(labels))
         fit = np.array([sense.fit(label, words) for label in labels], np.float64)
         chosen = _choose(fit, wanted, asked.regions, sizes)
         share = min(1.0, len(chosen) / wanted) if wanted else 1.0

@@ -308,7 +308,11 @@ def open_index(files: Sequence[Path], root: Path, identity: Any, fill: Callable[
                 f"the index of {root} cannot be written to {folder} ({error}). "
                 "Make room there, or name another folder in the environment variable FLD_CACHE."
             ) from error
-    return Index(path)
+    try:
+        return Index(path)
+    except sqlite3.DatabaseError:  # damaged on disk; it can be made again
+        _build(path, fill)
+        return Index(path)
 
 
 def cache_folder() -> Path:

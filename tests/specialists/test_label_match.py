@@ -108,6 +108,7 @@ def test_numbers() -> None:
     people = regions("person", "person", "person", "dog")
     assert chosen(ground("two men", "man", 2, people)) == [2, 1]
     assert chosen(ground("people", "people", 0, people)) == [2, 1, 0]
+    assert chosen(ground("man", "man", -1, people)) == [2]
     short = ground("four men", "man", 4, people)
     assert chosen(short) == [2, 1, 0]
     np.testing.assert_allclose(short.scores, 0.9 * 3 / 4)

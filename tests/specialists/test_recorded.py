@@ -583,6 +583,14 @@ def test_what_a_killed_build_leaves_is_not_an_index(tmp_path: Path, own_cache: P
     assert len(one(detector(path, "coco").detect([image("a.jpg")])).labels) == 1
 
 
+def test_a_damaged_index_is_made_again(tmp_path: Path, own_cache: Path) -> None:
+    path = written(tmp_path / "t.json", coco(annotations=[box()]))
+    detector(path, "coco")
+    [index] = own_cache.iterdir()
+    index.write_bytes(b"not a database, but long enough to be read as one" * 100)
+    assert len(one(detector(path, "coco").detect([image("a.jpg")])).labels) == 1
+
+
 def _open(path: Path) -> int:
     return len(detector(path, "coco").detect([image("a.jpg")])[0].labels)
 

@@ -115,7 +115,9 @@ def finish(best: Path, work: Path, overrides: Mapping[str, Any]) -> Path:
     fix_random_seed(config["system"]["seed"])
     nlp = spacy.load(best)
     lemmatizer = nlp.get_pipe("trainable_lemmatizer")
-    lemmatizer.tree2label = {tree: label for label, tree in enumerate(lemmatizer.cfg["labels"])}  # spaCy does not read it back
+    lemmatizer.tree2label = {
+        tree: label for label, tree in enumerate(lemmatizer.cfg["labels"])
+    }  # spaCy does not read it back
     config = load_model_from_config(config, auto_fill=True).config  # defaults filled in
     merged = nlp.config
     merged.update(training=config["training"], corpora=config["corpora"])
