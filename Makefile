@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PARSER_DATA ?= ../shared/data/ud_ewt
+# Every worker process imports large libraries; without byte code on disk each compiles them anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test test-all check bench parser clean
 .DEFAULT_GOAL := setup

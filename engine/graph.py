@@ -116,7 +116,7 @@ class Sink:
     def identity(self) -> Mapping[str, Any]:
         return self.settings
 
-    def load(self, device: str) -> None:  # noqa: ARG002  part of the stage protocol
+    def load(self, device: str) -> None:
         """Nothing is heavy here."""
 
 

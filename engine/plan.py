@@ -145,7 +145,7 @@ def _refuse_collisions(folder: str, source: str) -> None:
 
     with duckdb.connect(config={"threads": 2, "temp_directory": folder}) as connection:
         query = (
-            f"SELECT {IMAGE_ID}, min({URI}), max({URI}), count(*) FROM read_parquet('{folder}/*-*.parquet') "  # noqa: S608
+            f"SELECT {IMAGE_ID}, min({URI}), max({URI}), count(*) FROM read_parquet('{folder}/*-*.parquet') "
             f"GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 1"
         )
         row = connection.execute(query).fetchone()

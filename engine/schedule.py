@@ -5,7 +5,7 @@ time and finished depth first, so memory does not grow with the number of images
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.errors import StageFailed
@@ -196,9 +196,8 @@ class Schedule:
         stale: set[int] = set()
         for index, node in enumerate(self.graph.nodes):
             own = state.newest[index]
-            if own is None or index in state.redo or any(i in stale for i in node.inputs):
-                stale.add(index)
-            elif any(s.generation > own.generation for i in node.inputs if (s := state.newest[i]) is not None):
+            below = any(i in stale for i in node.inputs)
+            if own is None or index in state.redo or below or _older(own, node.inputs, state.newest):
                 stale.add(index)
         return stale
 
@@ -290,6 +289,11 @@ class Schedule:
     @staticmethod
     def _range(job: Job) -> tuple[int, int, int, int | None]:
         return job.node, job.shard, job.lo, job.hi
+
+
+def _older(own: Sidecar, inputs: Iterable[int], newest: Sequence[Sidecar | None]) -> bool:
+    """An input was answered anew after this sidecar was written."""
+    return any(s.generation > own.generation for i in inputs if (s := newest[i]) is not None)
 
 
 Observer = Callable[[Counts], None]

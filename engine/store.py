@@ -168,7 +168,7 @@ class FsspecStore:
         try:
             self._fs.pipe_file(probe, b"")
             self._fs.rm_file(probe)
-        except Exception as error:  # noqa: BLE001  every backend raises its own kinds
+        except Exception as error:
             raise OutError(f"cannot write to {self.root}: {type(error).__name__}: {error}") from error
 
     def sweep(self) -> None:

@@ -220,7 +220,7 @@ def _crew_of(config: Config, stage: Stage | Sink) -> str:
 def check_crews(config: Config, graph: Graph) -> None:
     """Raises: ConfigError: a crew's pattern matches no stage."""
     names = [node.name for node in graph.nodes]
-    for crew, settings in config.crews.items():
-        for pattern in settings.stages:
+    for crew, chosen in config.crews.items():
+        for pattern in chosen.stages:
             if not any(fnmatch(name, pattern) for name in names):
                 raise ConfigError(f"[crews.{crew}]: no stage matches {pattern!r}; stages: {', '.join(names)}")

@@ -102,7 +102,7 @@ def _table_2(connection: "DuckDBPyConnection") -> list[dict[str, Any]]:
 
 _WORDS = "len(string_split_regex(trim({0}), '\\s+'))"
 _TEXTS = f"""
-    SELECT {s.GRANULARITY}, count(*), avg({s.N_TOKENS}), NULL, NULL, NULL FROM text GROUP BY 1"""  # noqa: S608
+    SELECT {s.GRANULARITY}, count(*), avg({s.N_TOKENS}), NULL, NULL, NULL FROM text GROUP BY 1"""
 _REGIONS = f"""
     WITH said AS (
         SELECT {s.IMAGE_ID}, list_filter({s.CANDIDATES}, lambda c: c.{s.GRANULARITY} IN ($types)) AS said
@@ -115,19 +115,19 @@ _REGIONS = f"""
         SELECT {s.IMAGE_ID}, count(*) AS regions, sum({_WORDS.format("words")}) AS words FROM best GROUP BY 1
     )
     SELECT count(*), NULL, coalesce(sum(regions), 0), avg(regions), sum(words) / sum(regions) FROM by_image
-    """  # noqa: S608
+    """
 _TRIPLETS = f"""
     WITH by_text AS (
         SELECT {s.TEXT_ID}, count(*) AS regions, sum({_WORDS.format(s.PHRASE)}) AS words
         FROM text_phrase_region GROUP BY 1
     )
     SELECT {s.GRANULARITY}, count(*), avg({s.N_TOKENS}), sum(regions), avg(regions), sum(words) / sum(regions)
-    FROM by_text JOIN text USING ({s.TEXT_ID}) GROUP BY 1"""  # noqa: S608
+    FROM by_text JOIN text USING ({s.TEXT_ID}) GROUP BY 1"""
 
 
 def _table_3(connection: "DuckDBPyConnection") -> list[dict[str, Any]]:
     means = ", ".join(f"avg({name}) FILTER (WHERE isfinite({name}))" for name in PAPER_3)
-    query = f"SELECT {s.GRANULARITY}, {means} FROM text GROUP BY 1"  # noqa: S608
+    query = f"SELECT {s.GRANULARITY}, {means} FROM text GROUP BY 1"
     ours = {kind: _plain(cells) for kind, *cells in _rows(connection, query)}
     return [
         {
@@ -145,14 +145,14 @@ def _table_3(connection: "DuckDBPyConnection") -> list[dict[str, Any]]:
 def _rejected(connection: "DuckDBPyConnection") -> list[dict[str, Any]]:
     query = f"""
         SELECT {s.FAMILY}, {s.STAGE}, {s.REASON}, count(*) FROM rejected WHERE {s.REASON} <> '{QUARANTINED}'
-        GROUP BY ALL ORDER BY ALL"""  # noqa: S608
+        GROUP BY ALL ORDER BY ALL"""
     return [dict(zip((s.FAMILY, s.STAGE, s.REASON, "count"), row, strict=True)) for row in _rows(connection, query)]
 
 
 def _quarantine(connection: "DuckDBPyConnection") -> list[dict[str, Any]]:
     query = f"""
         SELECT {s.STAGE}, count(DISTINCT {s.IMAGE_ID}), count(*) FROM rejected WHERE {s.REASON} = '{QUARANTINED}'
-        GROUP BY 1 ORDER BY 1"""  # noqa: S608
+        GROUP BY 1 ORDER BY 1"""
     return [dict(zip((s.STAGE, "images", "faults"), row, strict=True)) for row in _rows(connection, query)]
 
 
@@ -174,7 +174,7 @@ _KEPT_VOTES = f"""
     )
     SELECT {s.KIND}, v.{s.SPECIALIST}, count(*), avg(confirmed::INT), avg(shared / nullif(areas - shared, 0)),
         avg((lower(trim(v.{s.LABEL})) = lower(trim(word)))::INT)
-    FROM measured GROUP BY ALL"""  # noqa: S608
+    FROM measured GROUP BY ALL"""
 # The items of `rejected` are JSON with the votes of the region that was rejected.
 _REJECTED_VOTES = f"""
     WITH items AS (
@@ -182,7 +182,7 @@ _REJECTED_VOTES = f"""
             unnest(json_extract_string({s.ITEM}, '$.{s.VOTES}[*].{s.SPECIALIST}')) AS who
         FROM rejected WHERE {s.STAGE} IN ('regions', 'triplets') AND {s.REASON} <> '{QUARANTINED}'
     )
-    SELECT kind, who, count(*) FROM items GROUP BY ALL"""  # noqa: S608
+    SELECT kind, who, count(*) FROM items GROUP BY ALL"""
 
 
 def _votes(connection: "DuckDBPyConnection") -> list[dict[str, Any]]:
@@ -206,10 +206,10 @@ def _votes(connection: "DuckDBPyConnection") -> list[dict[str, Any]]:
 
 
 def _texts(connection: "DuckDBPyConnection") -> list[dict[str, Any]]:
-    kept_query = f"SELECT {s.SPECIALIST}, count(*), avg({s.CONFIDENCE}) FILTER (WHERE isfinite({s.CONFIDENCE})) FROM text GROUP BY 1"  # noqa: S608
+    kept_query = f"SELECT {s.SPECIALIST}, count(*), avg({s.CONFIDENCE}) FILTER (WHERE isfinite({s.CONFIDENCE})) FROM text GROUP BY 1"
     lost_query = f"""
         SELECT json_extract_string({s.ITEM}, '$.{s.SPECIALIST}'), count(*) FROM rejected
-        WHERE {s.FAMILY} = 'text' AND {s.REASON} <> '{QUARANTINED}' GROUP BY 1"""  # noqa: S608
+        WHERE {s.FAMILY} = 'text' AND {s.REASON} <> '{QUARANTINED}' GROUP BY 1"""
     kept = {name: _plain(cells) for name, *cells in _rows(connection, kept_query)}
     lost = dict(_rows(connection, lost_query))
     return [
@@ -253,7 +253,7 @@ def _quantiles(connection: "DuckDBPyConnection", value: str, step: float) -> dic
                 sum(n) OVER (PARTITION BY {s.KIND}) AS total
             FROM steps
         )
-        SELECT {s.KIND}, max(total), {chosen} FROM sums GROUP BY 1"""  # noqa: S608
+        SELECT {s.KIND}, max(total), {chosen} FROM sums GROUP BY 1"""
     decimals = len(f"{step:.5f}".rstrip("0")) - 2
     return {
         kind: (int(total), {f"p{q}": round(at * step, decimals) for q, at in zip(QUANTILES, steps, strict=True)})

@@ -44,7 +44,7 @@ def load_stage(worker: Worker, index: int) -> None:
             worker.load(index)
         except UserError:
             raise
-        except Exception as error:  # noqa: BLE001  a model's loader may raise anything
+        except Exception as error:
             if attempt == LOAD_ATTEMPTS - 1:
                 name = worker.graph.nodes[index].name
                 raise StageFailed(

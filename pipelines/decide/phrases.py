@@ -61,7 +61,8 @@ def decide(frames: Frames, texts: Sequence[Grouped], tokens: Grouped, config: Ph
         s.START: pa.array(found.char_start, pa.int32()),
         s.END: pa.array(found.char_end, pa.int32()),
         s.HEAD: pa.array(found.lemma, pa.string()),
-        s.NUMBER: pa.array(np.maximum(found.number, 0), pa.int32()),
+        # A bare singular ("man on horse", "grass") asks for one thing; only plurals are open.
+        s.NUMBER: pa.array(np.abs(found.number), pa.int32()),
         **decision.columns(),
     }
     return c.table(s.DECIDED_PHRASES, columns)

@@ -43,7 +43,7 @@ class DecisionStage:
     def identity(self) -> Mapping[str, Any]:
         return self.settings
 
-    def load(self, device: str) -> None:  # noqa: ARG002  part of the stage protocol
+    def load(self, device: str) -> None:
         """Nothing is heavy here."""
 
     def run(self, batch: Batch) -> Output:

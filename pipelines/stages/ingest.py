@@ -34,7 +34,7 @@ class Ingest:
     def identity(self) -> Mapping[str, Any]:
         return self.limits.model_dump(mode="json")
 
-    def load(self, device: str) -> None:  # noqa: ARG002  part of the stage protocol
+    def load(self, device: str) -> None:
         """Nothing is heavy here."""
 
     def run(self, batch: Batch) -> Output:

@@ -177,7 +177,7 @@ class Index:
         for chunk in _chunks(ids):
             marks = ",".join("?" * len(chunk))
             columns = "image, shape, score, crowd, label, body, fault"
-            query = f"SELECT {columns} FROM records WHERE image IN ({marks}) ORDER BY seq"  # noqa: S608
+            query = f"SELECT {columns} FROM records WHERE image IN ({marks}) ORDER BY seq"
             for image, *row in self._db.execute(query, chunk):
                 found.setdefault(image, []).append(Row(*row))
         return found
@@ -197,9 +197,7 @@ class Index:
         unseen = "FROM images WHERE key NOT IN (SELECT key FROM temp.seen)"
         survey.unused = self._count(f"SELECT count(*) {unseen}")
         survey.unused_example = self._example(f"SELECT coalesce(name, id) {unseen} ORDER BY key LIMIT 1")
-        survey.unused_records = self._count(
-            f"SELECT count(*) FROM records WHERE image IN (SELECT id {unseen})"  # noqa: S608
-        )
+        survey.unused_records = self._count(f"SELECT count(*) FROM records WHERE image IN (SELECT id {unseen})")
         nameless = "FROM records WHERE image NOT IN (SELECT id FROM images)"
         survey.nameless_records = self._count(f"SELECT count(*) {nameless}")
         survey.nameless_example = self._example(f"SELECT image {nameless} LIMIT 1")
@@ -227,7 +225,7 @@ class Index:
         for chunk in _chunks(sorted(values)):
             marks = ",".join("?" * len(chunk))
             columns = f"{column}, key, name, id, width, height"
-            query = f"SELECT {columns} FROM images WHERE {column} IN ({marks}) ORDER BY key"  # noqa: S608
+            query = f"SELECT {columns} FROM images WHERE {column} IN ({marks}) ORDER BY key"
             for value, key, name, id, width, height in self._db.execute(query, chunk):
                 found.setdefault(value, []).append(Entry(key, name or "", id, width or 0, height or 0))
         return found

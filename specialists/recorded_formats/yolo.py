@@ -109,7 +109,7 @@ def _within(values: Sequence[float]) -> None:
 
 
 def _yaml(text: str) -> Any:
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     try:
         found = yaml.safe_load(text)

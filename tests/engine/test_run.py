@@ -9,7 +9,7 @@ from engine.executors.local import LocalExecutor
 from engine.graph import build_graph
 from engine.sidecar import list_sidecars
 from engine.store import LocalStore
-from tests.toys import ToyIngest, ToyStage, numbers, published, publish_last, toy_graph, toy_run
+from tests.toys import ToyIngest, ToyStage, numbers, publish_last, published, toy_graph, toy_run
 
 
 def go(root: Path, graph, **settings):

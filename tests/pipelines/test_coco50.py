@@ -39,7 +39,9 @@ def test_every_caption_is_published_or_rejected_with_a_reason(out):
     kept = sql(out, "SELECT text FROM text WHERE specialist = 'coco'").rows
     lost = sql(out, "SELECT item->>'text' FROM rejected WHERE stage = 'texts'").rows
     assert sum(given.values()) == 250
-    assert Counter(" ".join(t.split()) for (t,) in [*kept, *lost]) == Counter(" ".join(t.split()) for t in given.elements())
+    assert Counter(" ".join(t.split()) for (t,) in [*kept, *lost]) == Counter(
+        " ".join(t.split()) for t in given.elements()
+    )
     assert len(lost) <= 250 * 0.05
 
 
@@ -48,7 +50,10 @@ def test_every_coco_box_is_a_vote_of_a_region_or_of_a_rejection(out):
     names = {i["id"]: i["file_name"] for i in truth["images"]}
     words = {c["id"]: c["name"] for c in truth["categories"]}
     given = Counter((names[a["image_id"]], words[a["category_id"]]) for a in truth["annotations"])
-    kept = sql(out, "SELECT image_id, v.label FROM (SELECT image_id, unnest(votes) AS v FROM region_text WHERE kind = 'object')")
+    kept = sql(
+        out,
+        "SELECT image_id, v.label FROM (SELECT image_id, unnest(votes) AS v FROM region_text WHERE kind = 'object')",
+    )
     lost = sql(
         out,
         "SELECT image_id, v->>'label', reason FROM (SELECT image_id, reason, unnest(CAST(item->'votes' AS JSON[])) AS v "
@@ -62,7 +67,9 @@ def test_every_coco_box_is_a_vote_of_a_region_or_of_a_rejection(out):
     # A region for every box that a person drew, at the place where it was drawn.
     found = sql(out, "SELECT image_id, x0, y0, x1, y1 FROM region_text WHERE kind = 'object'").rows
     boxes = [(names[a["image_id"]], *_corners(a["bbox"])) for a in truth["annotations"] if not a["iscrowd"]]
-    assert sorted((i, *(round(v) for v in b)) for i, *b in found) == sorted((i, *(round(v) for v in b)) for i, *b in boxes)
+    assert sorted((i, *(round(v) for v in b)) for i, *b in found) == sorted(
+        (i, *(round(v) for v in b)) for i, *b in boxes
+    )
 
 
 def _corners(box):
@@ -85,7 +92,9 @@ def test_captions_of_images_with_more_than_two_people(out):
     truth = json.loads(need("coco50/instances.json").read_text())
     names = {i["id"]: i["file_name"] for i in truth["images"]}
     person = next(c["id"] for c in truth["categories"] if c["name"] == "person")
-    people = Counter(names[a["image_id"]] for a in truth["annotations"] if a["category_id"] == person and not a["iscrowd"])
+    people = Counter(
+        names[a["image_id"]] for a in truth["annotations"] if a["category_id"] == person and not a["iscrowd"]
+    )
     found = sql(out, query).rows
     assert {image for image, _ in found} == {image for image, n in people.items() if n > 2}
 
