@@ -31,7 +31,8 @@ class Job:
     `inputs` are the input sidecars' paths, in the node's order. `previous` is the generation that this one
     replaces: only images that it quarantined (when `redo`) or that its inputs answered anew are computed.
     `lo`..`hi` bound a part of the shard's image list while a killer is sought; `parts` are put together at the end.
-    `stale` are the markers that a sink takes away before it publishes.
+    `stale` are the markers that a sink takes away before it publishes. `again` is set when the job was sent before:
+    a worker that died may have committed it all the same.
     """
 
     node: int
@@ -44,6 +45,7 @@ class Job:
     hi: int | None = None
     parts: tuple[Part, ...] = ()
     stale: tuple[Marker, ...] = ()
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ def run_job(worker: Worker, job: Job) -> Receipt:
     began = time.monotonic()
     node = worker.graph.nodes[job.node]
     shard = worker.plan.name(job.shard)
+    if job.again and (found := _committed(worker, job, node)) is not None:
+        return Receipt(job, found, 0, time.monotonic() - began, _peak_memory())
     sources = [sidecar.decode(worker.store.read(path)) for path in job.inputs]
     images = _images(worker, job, node, sources)
     count, quarantined = images.num_rows, 0
@@ -107,9 +111,8 @@ def run_job(worker: Worker, job: Job) -> Receipt:
             batch = _batch(worker, node, todo, ids, sources)
             output = worker.isolator(job.node).run(batch, _past_attempts(previous))
         count, quarantined = len(ids), _commit(worker, job, node, previous, output, ids)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     written = Sidecar(shard, job.generation, quarantined)
-    return Receipt(job, written, count, time.monotonic() - began, peak)
+    return Receipt(job, written, count, time.monotonic() - began, _peak_memory())
 
 
 def commit_lost(graph: Graph, plan: Plan, store: Store, job: Job, attempts: int, message: str) -> None:
@@ -128,6 +131,23 @@ def commit_lost(graph: Graph, plan: Plan, store: Store, job: Job, attempts: int,
 def fingerprints(graph: Graph, node: Node) -> dict[str, str]:
     """The fingerprints of a node's inputs by stage name."""
     return {graph.nodes[i].name: graph.nodes[i].fingerprint for i in node.inputs}
+
+
+def _committed(worker: Worker, job: Job, node: Node) -> Sidecar | None:
+    """What this job wrote before its worker died, if it did. Publishing is cheap and simply done again."""
+    if node.is_sink:
+        return None
+    shard = worker.plan.name(job.shard)
+    listing = sidecar.list_sidecars(worker.store, node)
+    found = listing.newest.get(shard)
+    if job.hi is None:
+        return found if found is not None and found.generation == job.generation else None
+    part = Part(shard, job.generation, job.lo, job.hi)
+    return Sidecar(shard, job.generation, 0) if part in listing.parts.get((shard, job.generation), []) else None
+
+
+def _peak_memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _images(worker: Worker, job: Job, node: Node, sources: Sequence[Content]) -> pa.Table:

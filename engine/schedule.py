@@ -116,7 +116,7 @@ class Schedule:
     def give_back(self, job: Job) -> None:
         """A job that never started: its worker went away before it. No attempt is burnt."""
         self._flying -= 1
-        self._push(job)
+        self._push(replace(job, again=True))
 
     def killed(self, job: Job) -> Job | None:
         """A job's worker died under it. Returns a one-image job to be written off, once nothing else helps.
@@ -125,6 +125,7 @@ class Schedule:
             StageFailed: a job that cannot be split keeps killing its workers.
         """
         self._flying -= 1
+        job = replace(job, again=True)
         kills = self._kills[self._range(job)] = self._kills.get(self._range(job), 0) + 1
         count = int(self.plan.counts[job.shard])
         lo, hi = job.lo, count if job.hi is None else job.hi

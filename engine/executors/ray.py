@@ -45,11 +45,16 @@ class _Actor:
 
 @dataclass(slots=True)
 class _Flight:
-    """A call under way: a job, the loading of a node (`job` None), or the start of the process (`node` None too)."""
+    """A call under way: a job, the loading of a node (`then` waits for it), or the start of the process (no node).
+
+    A worker that dies right after it answered may take the answer with it. So nothing is sent behind a start or a
+    loading until that is known to have ended: a death is then charged to the right call.
+    """
 
     ref: Any
     node: int | None = None
     job: Job | None = None
+    then: Job | None = None
 
 
 @dataclass(slots=True)
@@ -62,10 +67,6 @@ class _Hand:
     loaded: set[int] = field(default_factory=set)
     since: float = 0.0
     overdue: str | None = None
-
-    @property
-    def jobs(self) -> int:
-        return sum(flight.job is not None for flight in self.flights)
 
 
 class RayExecutor:
@@ -143,16 +144,17 @@ class _Pool:
     def _feed(self) -> None:
         for depth in range(1, IN_FLIGHT + 1):  # everybody gets a first job before anybody a second
             for hand in self.hands:
-                if hand.jobs < depth and (job := self.schedule.next_job(hand.crew)) is not None:
+                open_ = len(hand.flights) < depth and all(flight.job is not None for flight in hand.flights)
+                if open_ and (job := self.schedule.next_job(hand.crew)) is not None:
                     self._send(hand, job)
 
     def _send(self, hand: _Hand, job: Job) -> None:
         if not hand.flights:
             hand.since = time.monotonic()
-        if job.node not in hand.loaded:
-            hand.loaded.add(job.node)
-            hand.flights.append(_Flight(hand.handle.load.remote(job.node), job.node))
-        hand.flights.append(_Flight(hand.handle.run.remote(job), job.node, job))
+        if job.node in hand.loaded:
+            hand.flights.append(_Flight(hand.handle.run.remote(job), job.node, job))
+        else:
+            hand.flights.append(_Flight(hand.handle.load.remote(job.node), job.node, then=job))
 
     def _collect(self, hand: _Hand) -> None:
         """Take back every call of this actor that has ended."""
@@ -172,18 +174,22 @@ class _Pool:
                 raise _unwrapped(error, self._name(flight)) from error
             hand.flights.popleft()
             hand.since = time.monotonic()
-            if flight.job is None:
-                self.load_deaths.pop(flight.node, None)
-            else:
+            if flight.job is not None:
                 self.schedule.done(receipt)
+            else:
+                self.load_deaths.pop(flight.node, None)
+            if flight.node is not None and flight.then is not None:
+                hand.loaded.add(flight.node)
+                self._send(hand, flight.then)
 
     def _bury(self, hand: _Hand, cause: str) -> None:
         """Replace a dead actor; charge its running call, and give back the others unburnt."""
         first = hand.flights.popleft()
         name = self._name(first)
-        for flight in hand.flights:
-            if flight.job is not None:
-                self.schedule.give_back(flight.job)
+        for flight in (first, *hand.flights):
+            waiting = flight.then if flight is first else flight.then or flight.job
+            if waiting is not None:
+                self.schedule.give_back(waiting)
         self.hands[self.hands.index(hand)] = self._hire(hand.crew)
         log.warning("a worker died in %s: %s", name or "its start", cause)
         if first.job is None:
