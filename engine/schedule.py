@@ -15,6 +15,7 @@ from engine.plan import Plan
 from engine.publish import Marker
 from engine.sidecar import Listing, Part, Sidecar
 
+MIN_WINDOW = 16
 KILLS_BEFORE_SPLIT = 2
 KILLS_BEFORE_GIVING_UP = 2
 KILLS_OF_A_WHOLE = 5  # publishing and joining parts cannot be split
@@ -57,12 +58,11 @@ class Schedule:
         listings: Iterable[Listing],
         markers: Iterable[Marker],
         *,
-        window: int = 16,
         retry: bool = False,
     ) -> None:
         """`listings` has one entry a node (empty for the sink); `retry` also plans quarantined images again."""
         self.graph, self.plan, self.counts = graph, plan, Counts()
-        self._listings, self._window, self._retry = list(listings), window, retry
+        self._listings, self._retry, self._window = list(listings), retry, MIN_WINDOW
         self.todo_by_node: dict[str, int] = {}
         self._markers: dict[str, list[Marker]] = {}
         for marker in markers:
@@ -72,6 +72,10 @@ class Schedule:
         self._next, self._tick, self._flying = 0, 0, 0
         self._kills: dict[tuple[int, int, int, int | None], int] = {}
         self._count()
+
+    def serve(self, workers: int) -> None:
+        """Keep enough shards open for so many workers, two jobs each, in graphs that are a chain in places."""
+        self._window = max(MIN_WINDOW, 4 * workers)
 
     # -- what executors ask --------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ neighbours, and a killer is bisected. Two jobs are in flight for each actor; onl
 import logging
 import os
 import re
+import socket
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ LOAD_DEATHS = 3
 START_DEADLINE_S = 600.0
 PART_DEADLINE_S = 20.0
 _POLL_S = 0.5
+_KNOCK_S = 5.0
 log = logging.getLogger("fld.ray")
 
 
@@ -111,6 +113,7 @@ class _Pool:
         self.spec = ray.put(run)
         for crew, size in sizes.items():
             self.hands += [self._hire(crew) for _ in range(size)]
+        schedule.serve(len(self.hands))
 
     def drive(self, observe: Observer) -> None:
         import ray
@@ -247,6 +250,7 @@ def _start(address: str | None, workers: int | None, run: Run) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address is not None:
+        _knock(address)
         try:
             ray.init(address=address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -261,6 +265,19 @@ def _start(address: str | None, workers: int | None, run: Run) -> None:
         _node_ip_address="127.0.0.1",
         **quiet,
     )
+
+
+def _knock(address: str) -> None:
+    """Ray tries for minutes to reach a head that is not there, and then ends the process; this takes seconds."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
+    except OSError as error:
+        raise ConfigError(
+            f"there is no Ray cluster at {address}: {error}. Start one with `ray start --head`, or correct --ray."
+        ) from error
 
 
 def _crews(run: Run) -> dict[str, Crew]:

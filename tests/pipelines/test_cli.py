@@ -185,6 +185,14 @@ def test_bad_places_are_refused(tmp_path):
     assert "was made with source" in error and "Choose another OUT" in error
 
 
+def test_a_cluster_that_is_not_there_is_an_error_and_no_hang(tmp_path):
+    root = write_scenes(tmp_path, 2)
+    began = time.monotonic()
+    config = ("--config", root / "config.toml", "--ray", "127.0.0.1:9")
+    assert "no Ray cluster at 127.0.0.1:9" in fld("build", root / "images", root / "out", *config, code=2).stderr
+    assert time.monotonic() - began < 20
+
+
 def test_set_reaches_every_table_and_refuses_nonsense(tmp_path):
     root = write_scenes(tmp_path, 2)
     shown = fld("check", root / "config.toml", "--set", "run.attempts=5", "--explain").stdout
