@@ -8,6 +8,7 @@ FldError
 │   ├── WeightsMissing       a model file or package that is not there
 │   └── QueryError           SQL that DuckDB refuses
 ├── ImageError               one image that cannot be decoded (ends in quarantine)
+├── ReadError                storage that did not give an image this time (tried again, then quarantine)
 ├── RecordError              one recorded prediction that cannot be read (ends in quarantine)
 ├── StoreError               storage that answers with something impossible
 ├── StageFailed              a stage that cannot load or lost too many workers; exits with 3
@@ -45,6 +46,10 @@ class QueryError(UserError):
 
 class ImageError(FldError):
     """One image cannot be decoded within the limits."""
+
+
+class ReadError(FldError):
+    """Storage did not give an image this time; it may the next."""
 
 
 class RecordError(FldError):

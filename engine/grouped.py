@@ -57,9 +57,14 @@ class Grouped:
 
     def kept(self) -> "Grouped":
         """Only the rows of a decision table that were kept (their reason is null)."""
-        mask = pc.is_null(self.table.column(REASON)).to_numpy(zero_copy_only=False).astype(bool)
-        before = np.concatenate([[0], np.cumsum(mask)])
-        return Grouped(self.table.filter(pa.array(mask)), before[self.offsets].astype(np.int64))
+        return self.where(pc.is_null(self.table.column(REASON)))
+
+    def where(self, mask: pa.ChunkedArray) -> "Grouped":
+        """Only the rows of which `mask` (rows,) is true; null counts as false."""
+        chosen = pc.fill_null(mask, False)
+        flags = np.asarray(chosen.to_numpy(zero_copy_only=False), dtype=bool)
+        before = np.concatenate([[0], np.cumsum(flags)])
+        return Grouped(self.table.filter(chosen), before[self.offsets].astype(np.int64))
 
     def image_index(self) -> NDArray[np.int64]:
         """For each row, the position of its image in the batch: (rows,)."""

@@ -4,22 +4,29 @@ A batch that raises is halved until the guilty image stands alone; it is tried a
 becomes a fault. A batch that exhausts memory is halved too, and the smaller size is kept for this worker's life.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from engine.errors import ImageError, OutOfMemory, RecordError, StageFailed
-from engine.graph import Batch, Fault, Output, Stage
+from engine.errors import ImageError, OutOfMemory, RecordError, StageFailed, UserError
+from engine.graph import INGEST, Batch, Fault, Output, Stage
+from engine.grouped import Grouped
 from engine.records import Pixels
-from engine.schema import IMAGE_ID, URI
+from engine.schema import HEIGHT, IMAGE_ID, URI, WIDTH
 
 # Trying again cannot help these: the same bytes give the same answer.
 _FINAL = (ImageError, RecordError)
 _DECODERS = 2
+MAX_BATCH_PIXELS = 1 << 26  # 192 MiB of RGB; two such batches are in memory, one being looked at and one decoded
 _PAUSE_S = 0.2
+_DIGITS = re.compile(r"(\d+)")
 _ENOUGH_TO_JUDGE = 8
 
 
@@ -42,20 +49,35 @@ class Isolator:
             StageFailed: the stage breaks its contract (wrong columns, rows of images it was not asked about), or
                 has never answered and fails for every image alike: that is the stage's fault, not the images'.
         """
+        ids = batch.images.column(IMAGE_ID).to_pylist()
+        batch = self._in_reading_order(batch)
         outputs: list[Output] = []
         with ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode") as pool:
             for piece, faults in self._ahead(batch, pool):
                 outputs.append(Output(self.stage.schema.empty_table(), faults))
                 if len(piece):
                     outputs.append(self._answer(piece))
-        self._refuse_if_broken(batch, outputs)
+        if not past_attempts:  # images that failed before may well fail alike
+            self._refuse_if_broken(batch, outputs)
         faults = [
             replace(f, attempts=f.attempts + past_attempts.get(f.image_id, 0))
             for output in outputs
             for f in output.faults
         ]
         tables = [output.table for output in outputs] or [self.stage.schema.empty_table()]
-        return Output(pa.concat_tables(tables).combine_chunks(), faults)
+        return Output(Grouped.of(pa.concat_tables(tables), ids).table.combine_chunks(), faults)
+
+    def _in_reading_order(self, batch: Batch) -> Batch:
+        """Members of a tar or a Parquet file in the order in which they stand there, so that it is read forwards."""
+        uris = batch.images.column(URI).to_pylist()
+        opens = self.stage.pixels or self.stage.name == INGEST
+        if not opens or not any("#" in uri for uri in uris):
+            return batch
+        order = sorted(range(len(uris)), key=lambda i: [int(n) if n.isdigit() else n for n in _DIGITS.split(uris[i])])
+        images = batch.images.take(pa.array(order, pa.int64()))
+        ids = images.column(IMAGE_ID).to_pylist()
+        inputs = {name: Grouped.of(group.table, ids) for name, group in batch.inputs.items()}
+        return Batch(images, inputs, batch.read, batch.missing)
 
     def _refuse_if_broken(self, batch: Batch, outputs: Sequence[Output]) -> None:
         lost = [f for output in outputs for f in output.faults if f.lost]
@@ -78,7 +100,7 @@ class Isolator:
     def _answer(self, batch: Batch) -> Output:
         try:
             output = self.stage.run(batch)
-        except StageFailed:
+        except (StageFailed, UserError):
             raise
         except Exception as error:  # noqa: BLE001  any failure of a model is one image's quarantine, not the job's
             if len(batch) > 1:
@@ -99,7 +121,7 @@ class Isolator:
             try:
                 output = self.stage.run(batch)
                 return Output(self._checked(output.table, batch), output.faults)
-            except StageFailed:
+            except (StageFailed, UserError):
                 raise
             except Exception as again:  # noqa: BLE001  as above
                 error = again
@@ -128,39 +150,66 @@ class Isolator:
         for piece in self._pieces(batch):
             futures = [pool.submit(batch.read, uri) for uri in piece.images.column(URI).to_pylist()]
             if waiting is not None:
-                yield _decoded(*waiting)
+                yield _decoded(*waiting, self.attempts)
             waiting = (piece, futures)
         if waiting is not None:
-            yield _decoded(*waiting)
+            yield _decoded(*waiting, self.attempts)
 
     def _pieces(self, batch: Batch) -> Iterator[Batch]:
-        lo = 0
+        lo, size = 0, self.batch_size or len(batch)
+        pixels = _pixels(batch) if self.stage.pixels else None
         while lo < len(batch):
-            hi = min(len(batch), lo + (self.batch_size or len(batch)))
+            hi = min(len(batch), lo + size)
+            if pixels is not None:
+                fitting = np.searchsorted(np.cumsum(pixels[lo:hi]), MAX_BATCH_PIXELS, side="right")
+                hi = lo + max(1, int(fitting))
             yield batch.slice(lo, hi)
             lo = hi
 
 
-def _decoded(piece: Batch, futures: Sequence["Future[Pixels]"]) -> tuple[Batch, list[Fault]]:
+def _decoded(piece: Batch, futures: Sequence["Future[Pixels]"], attempts: int) -> tuple[Batch, list[Fault]]:
     """The batch with its pixels at hand; images that do not decode (any more) become faults here."""
     pixels: dict[str, Pixels] = {}
     faults: list[Fault] = []
     good: list[int] = []
     uris = piece.images.column(URI).to_pylist()
     for position, (uri, future) in enumerate(zip(uris, futures, strict=True)):
-        error = future.exception()
-        if error is None:
-            pixels[uri] = future.result()
-            good.append(position)
+        found, tried = _tried_again(future, partial(piece.read, uri), attempts)
+        if isinstance(found, BaseException):
+            faults.append(Fault.of(piece.images.column(IMAGE_ID)[position].as_py(), found, tried))
         else:
-            faults.append(Fault.of(piece.images.column(IMAGE_ID)[position].as_py(), error))
+            pixels[uri] = found
+            good.append(position)
     read = _reader(pixels, piece.read)
     if len(good) == len(piece):
         return Batch(piece.images, piece.inputs, read, piece.missing), faults
     ids = piece.images.take(pa.array(good, pa.int64()))
     keep = ids.column(IMAGE_ID).to_pylist()
-    inputs = {name: type(group).of(group.table, keep) for name, group in piece.inputs.items()}
+    inputs = {name: Grouped.of(group.table, keep) for name, group in piece.inputs.items()}
     return Batch(ids, inputs, read, piece.missing), faults
+
+
+def _tried_again(
+    future: "Future[Pixels]", read: Callable[[], Pixels], attempts: int
+) -> tuple[Pixels | BaseException, int]:
+    """What a decode-ahead gave, after more attempts where those may help: storage has bad moments."""
+    error, tried = future.exception(), 1
+    if error is None:
+        return future.result(), tried
+    while tried < attempts and not isinstance(error, _FINAL):
+        time.sleep(_PAUSE_S * tried)
+        tried += 1
+        try:
+            return read(), tried
+        except Exception as again:  # noqa: BLE001  one image's fault, whatever it is
+            error = again
+    return error, tried
+
+
+def _pixels(batch: Batch) -> NDArray[np.int64]:
+    """Width times height of each image: (images,)."""
+    width, height = (batch.images.column(name).to_numpy().astype(np.int64) for name in (WIDTH, HEIGHT))
+    return np.asarray(width * height)
 
 
 def _reader(pixels: Mapping[str, Pixels], fall_back: Callable[[str], Pixels]) -> Callable[[str], Pixels]:

@@ -69,6 +69,7 @@ class Worker:
     read: Callable[[str], Pixels]
     device: str = "cpu"
     attempts: int = 2
+    cpus: int = 1
     loaded: set[int] = field(default_factory=set)
     isolators: dict[int, Isolator] = field(default_factory=dict)
 
@@ -96,13 +97,13 @@ def run_job(worker: Worker, job: Job) -> Receipt:
     shard = worker.plan.name(job.shard)
     if job.again and (found := _committed(worker, job, node)) is not None:
         return Receipt(job, found, 0, time.monotonic() - began, _peak_memory())
-    sources = [sidecar.decode(worker.store.read(path)) for path in job.inputs]
+    sources = [sidecar.read(worker.store, path) for path in job.inputs]
     images = _images(worker, job, node, sources)
     count, quarantined = images.num_rows, 0
     if isinstance(node.stage, Sink):
         _publish(worker, job, node, node.stage, images, sources)
     else:
-        previous = sidecar.decode(worker.store.read(f"{node.folder}/{job.previous.filename}")) if job.previous else None
+        previous = sidecar.read(worker.store, f"{node.folder}/{job.previous.filename}") if job.previous else None
         if job.parts:
             output, ids = _join_parts(worker, job, node)
         else:
@@ -220,7 +221,7 @@ def _commit(worker: Worker, job: Job, node: Node, previous: Content | None, outp
 
 
 def _join_parts(worker: Worker, job: Job, node: Node) -> tuple[Output, list[str]]:
-    contents = [sidecar.decode(worker.store.read(f"{node.folder}/{part.filename}")) for part in job.parts]
+    contents = [sidecar.read(worker.store, f"{node.folder}/{part.filename}") for part in job.parts]
     table = pa.concat_tables([c.table for c in contents])
     ids = [image_id for c in contents for image_id in c.changed]
     return Output(table, [f for c in contents for f in c.faults]), ids

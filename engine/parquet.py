@@ -42,7 +42,7 @@ def from_bytes(data: bytes, columns: list[str] | None = None) -> pa.Table:
     try:
         table = pq.ParquetFile(pa.BufferReader(data)).read(columns=columns, use_threads=False)
     except pa.ArrowInvalid as error:
-        raise StoreError(f"not a Parquet file: {error}; delete it and run `fld build` again") from error
+        raise StoreError(f"not a Parquet file: {error}") from error
     return table.replace_schema_metadata(None)
 
 
@@ -55,7 +55,7 @@ def footer_of(data: bytes) -> dict[str, Any]:
     try:
         metadata = pq.read_metadata(pa.BufferReader(data)).metadata or {}
     except pa.ArrowInvalid as error:
-        raise StoreError(f"not a Parquet file: {error}; delete it and run `fld build` again") from error
+        raise StoreError(f"not a Parquet file: {error}") from error
     if FOOTER_KEY not in metadata:
         raise StoreError("a Parquet file without this project's footer; it was not written by `fld`")
     footer: dict[str, Any] = json.loads(metadata[FOOTER_KEY])

@@ -28,7 +28,7 @@ SHARDS = pa.schema([pa.field("digest", pa.string()), pa.field("images", pa.int32
 
 @dataclass(frozen=True, slots=True)
 class PlanKey:
-    """What makes two plans the same plan."""
+    """What a plan was made with. Another source or shard size is another plan; a higher limit lets one grow."""
 
     source: str
     shard_size: int
@@ -78,8 +78,10 @@ def load_plan(store: Store) -> Plan | None:
     )
 
 
-def make_plan(store: Store, key: PlanKey, signature: str, items: Iterable[Item]) -> Plan:
-    """Store the plan for `items` (in the source's order), or find that it is stored already.
+def make_plan(store: Store, key: PlanKey, signature: str, items: Iterable[Item], keep: Store | None = None) -> Plan:
+    """The plan for `items` (in the source's order), from storage where it is, else made and stored.
+
+    With `keep` a new plan is written there and not to `store`: for a look that must leave no trace.
 
     Raises:
         SourceError: no images, or two images with one key (both places are named).
@@ -87,10 +89,11 @@ def make_plan(store: Store, key: PlanKey, signature: str, items: Iterable[Item])
     """
     old = load_plan(store)
     if old is not None:
-        if old.key != key:
+        if (old.key.source, old.key.shard_size) != (key.source, key.shard_size):
             raise OutError(_other_source(store.root, old.key, key))
-        if old.signature == signature:
+        if (old.signature, old.key.limit) == (signature, key.limit):
             return old
+    target = keep or store
     with TemporaryDirectory(prefix="fld-plan-") as folder:
         plan = _write_shards(Path(folder), key, signature, items)
         if plan.images == 0:
@@ -99,13 +102,13 @@ def make_plan(store: Store, key: PlanKey, signature: str, items: Iterable[Item])
         if old is not None:
             _refuse_other_images(store, old, plan, Path(folder))
         for path in sorted(Path(folder).iterdir()):
-            store.put(f"plan/{plan.digest}/{path.name}", path.read_bytes())
+            target.put(f"plan/{plan.digest}/{path.name}", path.read_bytes())
     head = {
         "schema_version": SCHEMA_VERSION, "source": key.source, "shard_size": key.shard_size, "limit": key.limit,
         "images": plan.images, "shards": plan.shards, "signature": signature, "digest": plan.digest,
     }  # fmt: skip
     # The head comes last: a plan without it does not exist, and the lists it names are complete.
-    store.put(PLAN, canonical(head).encode())
+    target.put(PLAN, canonical(head).encode())
     return plan
 
 
@@ -158,8 +161,11 @@ def _refuse_collisions(folder: str, source: str) -> None:
 
 
 def _refuse_other_images(store: Store, old: Plan, new: Plan, folder: Path) -> None:
-    """A source may only grow at its end: old shards stay as they are, the last one may become fuller."""
-    changed = new.digest == old.digest or new.images < old.images
+    """A source may only grow at its end: old shards stay as they are, the last one may become fuller.
+
+    Files of the same names may have been replaced: that is how a broken image is mended, before `fld retry`.
+    """
+    changed = new.images < old.images
     for shard in range(old.shards if not changed else 0):
         if new.digests[shard] != old.digests[shard]:
             before = set(old.items(store, shard).column(IMAGE_ID).to_pylist())
@@ -170,15 +176,14 @@ def _refuse_other_images(store: Store, old: Plan, new: Plan, folder: Path) -> No
     if changed:
         raise OutError(
             f"{old.key.source} changed since {store.root} was made from it ({old.images} images then, {new.images} "
-            "now). New images may only come after the old ones, and the old files must stay as they were. "
-            "Build into a new OUT, or bring the old files back."
+            "now). New images may only come after the old ones. Build into a new OUT, or bring the old files back."
         )
 
 
 def _other_source(root: str, old: PlanKey, new: PlanKey) -> str:
     differences = [
         f"{name} {getattr(old, name)!r}, not {getattr(new, name)!r}"
-        for name in ("source", "shard_size", "limit")
+        for name in ("source", "shard_size")
         if getattr(old, name) != getattr(new, name)
     ]
     return f"{root} was made with {'; '.join(differences)}. Choose another OUT, or give the same again."

@@ -70,7 +70,7 @@ class Schedule:
         self._heaps: dict[str, list[tuple[int, int, int, Job]]] = {crew: [] for crew in graph.crews}
         self._open: dict[int, _Shard] = {}
         self._next, self._tick, self._flying = 0, 0, 0
-        self._kills: dict[tuple[int, int, int, int | None], int] = {}
+        self._kills: dict[tuple[int, int, int, int | None, bool], int] = {}
         self._count()
 
     def serve(self, workers: int) -> None:
@@ -188,9 +188,9 @@ class Schedule:
         newest = [listing.newest.get(name) for listing in self._listings]
         markers = self._markers.get(name.partition("-")[0], [])
         fresh = [m for m in markers if m.shard == name and m.fingerprint == self.graph.nodes[sink].fingerprint]
-        if fresh:
-            latest = max(fresh, key=lambda m: m.generation)
-            newest[sink] = Sidecar(name, latest.generation, 0)
+        # Two markers of one shard: two runs published over each other, so its tables may be mixed. Publish again.
+        if len(markers) == len(fresh) == 1:
+            newest[sink] = Sidecar(name, fresh[0].generation, 0)
         state = _Shard(newest, tuple(markers))
         if self._retry:
             state.redo = {i for i, s in enumerate(newest) if s is not None and s.quarantined}
@@ -217,15 +217,19 @@ class Schedule:
         """A killed driver left a bisection half done: go on where it stood."""
         name, count = self.plan.name(shard), int(self.plan.counts[shard])
         for index, listing in enumerate(self._listings):
-            parts = sorted(listing.parts.get((name, self._generation(state, index)), []), key=lambda p: p.lo)
-            if not parts or index not in self._stale_nodes(state):
+            found = listing.parts.get((name, self._generation(state, index)), [])
+            if not found or index not in self._stale_nodes(state):
                 continue
-            state.parts[index] = parts
             missing, position = set(), 0
-            for part in parts:
+            state.parts[index] = []
+            # Largest first: a worker may have committed a part just before it died, and the part was split after.
+            for part in sorted(found, key=lambda p: (p.lo, -p.hi)):
+                if part.lo < position:
+                    continue
                 if part.lo > position:
                     missing.add((position, part.lo))
-                position = max(position, part.hi)
+                position = part.hi
+                state.parts[index].append(part)
             if position < count:
                 missing.add((position, count))
             state.pending[index] = missing
@@ -276,7 +280,7 @@ class Schedule:
         return max([0, *inputs, *([own.generation] if own else [])])
 
     def _part_done(self, shard: _Shard, job: Job) -> None:
-        hi = job.lo + 1 if job.hi is None else job.hi
+        hi = job.lo + 1 if job.hi is None else job.hi  # a shard of one image is written off whole
         part = Part(self.plan.name(job.shard), job.generation, job.lo, hi)
         shard.parts.setdefault(job.node, []).append(part)
         ranges = shard.pending.get(job.node, set())
@@ -292,8 +296,8 @@ class Schedule:
         heapq.heappush(self._heaps[crew], (job.shard, -job.node, self._tick, job))
 
     @staticmethod
-    def _range(job: Job) -> tuple[int, int, int, int | None]:
-        return job.node, job.shard, job.lo, job.hi
+    def _range(job: Job) -> tuple[int, int, int, int | None, bool]:
+        return job.node, job.shard, job.lo, job.hi, bool(job.parts)
 
 
 def _older(own: Sidecar, inputs: Iterable[int], newest: Sequence[Sidecar | None]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.errors import StoreError
 from engine.graph import Fault, Node
 from engine.parquet import footer_of, from_bytes, to_bytes
 from engine.schema import SCHEMA_VERSION
@@ -110,6 +111,19 @@ def decode(data: bytes) -> Content:
     footer = footer_of(data)
     faults = tuple(Fault(*row) for row in footer["quarantine"])
     return Content(from_bytes(data), faults, footer["changed"])
+
+
+def read(store: Store, path: str) -> Content:
+    """`decode` the sidecar at `path`.
+
+    Raises:
+        StoreError: it is gone or damaged; the message names it and the remedy.
+    """
+    data = store.read(path)
+    try:
+        return decode(data)
+    except StoreError as error:
+        raise StoreError(f"{store.root}/{path} is damaged ({error}). Delete it and run `fld build` again.") from error
 
 
 def provenance(node: Node, inputs: Mapping[str, str]) -> dict[str, Any]:

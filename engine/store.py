@@ -53,9 +53,10 @@ class Store(Protocol):
 
 def open_store(root: str) -> Store:
     """The store at a path or any fsspec URL."""
-    if "://" in root and not root.startswith("file://"):
-        return FsspecStore(root)
-    return LocalStore(root.removeprefix("file://"))
+    protocol, separator, path = root.partition("://")
+    if not separator:
+        return LocalStore(root)
+    return LocalStore(path) if protocol in ("file", "local") else FsspecStore(root)
 
 
 class LocalStore:
@@ -73,6 +74,8 @@ class LocalStore:
         try:
             os.makedirs(f"{self.root}/{TEMPORARY}", exist_ok=True)
             probe = self._temporary(b"")
+            os.link(probe, f"{probe}-link")
+            os.unlink(f"{probe}-link")
             os.unlink(probe)
         except OSError as error:
             raise OutError(
@@ -94,8 +97,8 @@ class LocalStore:
         try:
             with open(self.local_path(path), "rb") as file:
                 return file.read()
-        except FileNotFoundError as error:
-            raise StoreError(f"{self.local_path(path)} is gone; run `fld build` again to compute it anew") from error
+        except OSError as error:
+            raise StoreError(f"cannot read {self.local_path(path)}: {error.strerror or error}") from error
 
     def create(self, path: str, data: bytes) -> bool:
         temporary = self._temporary(data)
@@ -114,6 +117,12 @@ class LocalStore:
         target = self.local_path(path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.replace(temporary, target)
+        # A marker must not outlive, in a power cut, the names of the tables that it speaks of.
+        folder = os.open(os.path.dirname(target), os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def list(self, folder: str) -> list[str]:
         try:
@@ -121,6 +130,8 @@ class LocalStore:
                 return sorted(entry.name for entry in entries if entry.is_file())
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise StoreError(f"cannot list {self.local_path(folder)}: {error.strerror or error}") from error
 
     def delete(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -159,11 +170,19 @@ class FsspecStore:
             raise OutError(f"cannot open {root}: {error}. Install the fsspec package for this kind of URL.") from error
 
     def prepare(self) -> None:
-        """Check that the root can be written.
+        """Check that the root can be written, atomically.
 
         Raises:
             OutError: it cannot.
         """
+        from fsspec.spec import AbstractFileSystem
+
+        if type(self._fs).pipe_file is AbstractFileSystem.pipe_file:
+            kind = self.root.partition("://")[0]
+            raise OutError(
+                f"{self.root}: fsspec's {kind} cannot create a file only where there is none, so two runs (or one that "
+                "is killed) could leave half a file. Use a local path, S3, GCS or Azure for OUT."
+            )
         probe = f"{self._base}/{TEMPORARY}-{secrets.token_hex(8)}"
         try:
             self._fs.pipe_file(probe, b"")
@@ -178,7 +197,7 @@ class FsspecStore:
         try:
             return bytes(self._fs.cat_file(f"{self._base}/{path}"))
         except FileNotFoundError as error:
-            raise StoreError(f"{self.root}/{path} is gone; run `fld build` again to compute it anew") from error
+            raise StoreError(f"cannot read {self.root}/{path}: there is no such file") from error
 
     def create(self, path: str, data: bytes) -> bool:
         target = f"{self._base}/{path}"

@@ -7,9 +7,11 @@ time: what is there is not computed again.
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from engine import schema as s
 from engine.errors import ConfigError, OutError, StageFailed
 from engine.executors.base import Crew, Executor, Run
 from engine.executors.local import LocalExecutor
@@ -20,7 +22,7 @@ from engine.publish import list_markers
 from engine.schedule import Observer, Schedule
 from engine.sidecar import Listing, list_sidecars
 from engine.sources import Source, open_source
-from engine.store import Store, open_store
+from engine.store import LocalStore, Store, open_store
 from pipelines.config import Config, parse_config, specialists_of
 from pipelines.graph import check_crews, fld_graph
 from pipelines.remember import forget_failures, note_failure, recall, remember
@@ -81,40 +83,56 @@ def build(source: str, out: str, config: Config, options: Options | None = None)
 
 
 def retry(out: str, options: Options | None = None) -> Summary:
-    """Ask again for the images in quarantine, and only for those; then everything that follows from them.
+    """Ask again for the images in quarantine, and for no others; then compute what follows from them.
+
+    In an OUT whose build was interrupted, what is missing is computed too.
 
     Raises:
         OutError: nothing was ever built in OUT.
     """
-    options = options or Options()
-    options.retry = True
     store = open_store(out)
     config = parse_config(recall(store).config, f"{out}/run.json")
     plan = load_plan(store)
     if plan is None:
         raise OutError(f"{out} has no plan; start with `fld build`")
-    options.shard_size, options.limit = plan.key.shard_size, plan.key.limit
-    return build(plan.key.source, out, config, options)
+    key = plan.key
+    again = replace(options or Options(), retry=True, shard_size=key.shard_size, limit=key.limit)
+    return build(key.source, out, config, again)
 
 
-def prepare(source: str, out: str, config: Config, options: Options) -> Prepared:
-    """Everything before the first job; what can be wrong is found here.
+def prepare(source: str, out: str, config: Config, options: Options, scratch: Store | None = None) -> Prepared:
+    """Everything before the first job; what can be wrong is found here. With `scratch` nothing is written to OUT.
 
     Raises:
         UserError: as `build`.
     """
+    if options.ray_address is not None and options.executor != "ray":
+        raise ConfigError(f"--ray {options.ray_address} is for the executor ray, not {options.executor}; leave one out")
     graph, notes = fld_graph(config)
     check_crews(config, graph)
     store = open_store(out)
-    store.prepare()
-    store.sweep()
     images = open_source(source, config.source)
     key = PlanKey(images.uri, options.shard_size or config.run.shard_size, options.limit)
-    plan = make_plan(store, key, images.signature(), images.items())
-    notes += [*_ignored(images), *_surveys(config, plan, store)]
+    if scratch is None:
+        store.prepare()
+        store.sweep()
+    plan = make_plan(store, key, images.signature(), images.items(), keep=scratch)
     schedule = Schedule(graph, plan, listings(store, graph), list_markers(store), retry=options.retry)
-    remember(store, graph, config.model_dump(mode="json"))
+    stored = store if scratch is None or load_plan(scratch) is None else scratch
+    notes += [*_ignored(images), *_surveys(config, plan, stored, schedule)]
     return Prepared(store, plan, graph, schedule, notes)
+
+
+def dry_run(source: str, out: str, config: Config, options: Options | None = None) -> Prepared:
+    """What `build` would do, as a schedule; OUT is not touched.
+
+    Raises:
+        UserError: as `build`.
+    """
+    with TemporaryDirectory(prefix="fld-look-") as folder:
+        scratch = LocalStore(folder)
+        scratch.prepare()
+        return prepare(source, out, config, options or Options(), scratch)
 
 
 def listings(store: Store, graph: Graph) -> Iterator[Listing]:
@@ -125,6 +143,7 @@ def listings(store: Store, graph: Graph) -> Iterator[Listing]:
 
 def _execute(prepared: Prepared, config: Config, options: Options, began: float) -> Summary:
     store, counts = prepared.store, prepared.schedule.counts
+    remember(store, prepared.graph, config.model_dump(mode="json"))
     forget_failures(store)
     run = Run(
         prepared.graph,
@@ -134,7 +153,7 @@ def _execute(prepared: Prepared, config: Config, options: Options, began: float)
         config.run.attempts,
         config.run.job_deadline_s,
         config.run.load_deadline_s,
-        {name: Crew(crew.workers, crew.cpus, float(crew.gpus)) for name, crew in config.crews.items()},
+        _crews(config, prepared.graph),
     )
     # Nothing to do starts nothing: Ray alone takes seconds.
     if not prepared.schedule.finished:
@@ -143,7 +162,8 @@ def _execute(prepared: Prepared, config: Config, options: Options, began: float)
         except StageFailed as error:
             note_failure(store, error.stage, str(error))
             raise
-    lost = {row["image_id"] for row in quarantine(store, prepared.graph, prepared.plan)}
+        _refuse_missing(prepared)
+    lost = {row[s.IMAGE_ID] for row in quarantine(store, prepared.graph, prepared.plan)}
     seconds = round(time.monotonic() - began, 3)
     return Summary(prepared.plan.images, len(lost), counts.run, counts.reused, seconds)
 
@@ -156,6 +176,27 @@ def _executor(options: Options) -> Executor:
     raise ConfigError(f"there is no executor {options.executor!r}; choose ray or local")
 
 
+def _crews(config: Config, graph: Graph) -> dict[str, Crew]:
+    """Crews as configured; the others take what the hungriest of their stages asks for."""
+    crews = {name: Crew(crew.workers, crew.cpus, crew.gpus) for name, crew in config.crews.items()}
+    for name in set(graph.crews) - crews.keys():
+        needs = [node.stage.resources for node in graph.nodes if node.crew == name]
+        crews[name] = Crew(None, max(n.cpus for n in needs), max(n.gpus for n in needs), fixed=False)
+    return crews
+
+
+def _refuse_missing(prepared: Prepared) -> None:
+    """Workers on other machines may have written to disks of their own."""
+    found = {marker.shard for marker in list_markers(prepared.store)}
+    missing = [name for k in range(prepared.plan.shards) if (name := prepared.plan.name(k)) not in found]
+    if missing:
+        raise StageFailed(
+            f"every job reported success, but {len(missing)} of {prepared.plan.shards} shards are not in "
+            f"{prepared.store.root}. Is OUT on storage that every worker sees? A shared folder or an object store is needed.",
+            prepared.graph.nodes[-1].name,
+        )
+
+
 def _ignored(source: Source) -> list[str]:
     """What the source passed over, in one line."""
     ignored = dict(sorted(source.ignored.items()))
@@ -165,10 +206,11 @@ def _ignored(source: Source) -> list[str]:
     return [f"{source.uri}: passed over {sum(ignored.values())} files that are no images by name: {kinds}"]
 
 
-def _surveys(config: Config, plan: Plan, store: Store) -> list[str]:
-    """What specialists find when told which images they will be asked about."""
+def _surveys(config: Config, plan: Plan, store: Store, schedule: Schedule) -> list[str]:
+    """What specialists that have something to do find when told which images they will be asked about."""
     said: list[str] = []
-    for chosen in (c for entries in specialists_of(config).values() for c in entries):
+    busy = {name.partition(".")[2] for name in schedule.todo_by_node}
+    for chosen in (c for entries in specialists_of(config).values() for c in entries if c.name in busy):
         specialist: Any = chosen.card.cls(chosen.config)
         if hasattr(specialist, "survey"):
             said += [f"{chosen.name}: {line}" for line in specialist.survey(plan.all_ids(store))]

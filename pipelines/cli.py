@@ -60,13 +60,13 @@ def build(
 ) -> None:
     """Build the annotations of SOURCE in OUT. Start it again at any time: nothing is computed twice."""
     from pipelines.build import build as run
-    from pipelines.build import prepare
+    from pipelines.build import dry_run as look
 
     options = _options(executor, ray, workers, as_json)
     options.shard_size, options.limit = shard_size, limit
     settings = _config(config, profile, set_)
     if dry_run:
-        prepared = prepare(source, out, settings, options)
+        prepared = look(source, out, settings, options)
         _say_dry_run(prepared.schedule.todo_by_node, prepared.plan.images, prepared.schedule.counts.reused, as_json)
         return
     _finish(_progressing(options, lambda: run(source, out, settings, options), out), out, as_json)
@@ -104,7 +104,8 @@ def check(
     if explain:
         for key, value, about in explained(settings):
             plain = value.model_dump(mode="json") if hasattr(value, "model_dump") else value
-            typer.echo(f"{key} = {json.dumps(plain, default=str)}" + (f"  # {about}" if about else ""))
+            shown = f"# {key} is not set" if plain is None else f"{key} = {json.dumps(plain, default=str)}"
+            typer.echo(shown + (f"  # {about}" if about else ""))
     for note in notes:
         typer.echo(note)
     where = file or f"profile {profile or 'default'}"
@@ -194,6 +195,7 @@ def specialists(as_json: Json = False) -> None:
         {
             "role": card.role,
             "name": card.name,
+            "weights": card.weights,
             "licence": card.licence,
             "installed": not missing_packages(card),
             "missing": missing_packages(card),
@@ -206,7 +208,8 @@ def specialists(as_json: Json = False) -> None:
         return
     for item in found:
         state = "installed" if item["installed"] else f"missing: {item['missing']}"
-        typer.echo(f"{item['role']:10} {item['name']:14} {item['licence']:14} {state:24} {item['about']}")
+        weights = f"weights: {item['weights']}"
+        typer.echo(f"{item['role']:10} {item['name']:12} {state:10} {weights:24} {item['about']} [{item['licence']}]")
 
 
 def main() -> None:
@@ -220,8 +223,12 @@ def main() -> None:
         _stop(str(error), EXIT_USER)
     except (StageFailed, StoreError) as error:
         _stop(str(error), EXIT_FAILED)
-    except KeyboardInterrupt:
-        _stop("interrupted. What is done is kept; start the same command again to go on.", EXIT_INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        logging.getLogger("fld").debug("unexpected", exc_info=error)
+        kind = type(error).__name__
+        _stop(f"unexpected {kind}: {error}. FLD_LOG=DEBUG shows where; please report it.", EXIT_FAILED)
 
 
 def _stop(message: str, code: int) -> NoReturn:

@@ -4,6 +4,7 @@ Tables by role (`[detectors.NAME]` …) each say `uses = "<registry name>"`; the
 specialist's own `Config`. `[consensus.*]`, `[filters.*]`, `[crews.*]` and `[run]` follow.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "grounders": {"label_match": {"uses": "label_match"}},
     "writers": {"template": {"uses": "template"}},
 }
+# Names become folders of OUT and parts of ids.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 GPU_FRACTIONS = (0.0, 0.0625, 0.125, 0.25, 0.5, 1.0)
 
 
@@ -148,8 +151,12 @@ def specialists_of(config: Config, where: str = "configuration") -> dict[str, li
     chosen: dict[str, list[Chosen]] = {}
     for table, role in ROLES.items():
         entries = getattr(config, table)
+        for name in entries if table != "parser" else ():
+            if not _NAME.fullmatch(name):
+                raise ConfigError(f"{where}: [{table}.{name}]: a name is made of letters, digits, '_' and '-'")
         named = {"parser": entries} if table == "parser" else entries
-        chosen[table] = [_chosen(table, role, name, entry, where) for name, entry in named.items() if entry]
+        # Sorted: in which order a file names its specialists must not change an annotation.
+        chosen[table] = [_chosen(table, role, name, entry, where) for name, entry in sorted(named.items()) if entry]
     clash = {c.name for c in chosen["captioners"]} & {c.name for c in chosen["writers"]}
     if clash:
         raise ConfigError(f"{where}: a captioner and a writer are both called {min(clash)!r}; rename one")
@@ -248,8 +255,8 @@ def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
         for entry in [entries] if table == "parser" else list(entries.values()) if isinstance(entries, dict) else []:
             for key in LOCATIONS if isinstance(entry, dict) else ():
                 value = entry.get(key)
-                if isinstance(value, str) and "://" not in value and not Path(value).is_absolute():
-                    entry[key] = str((folder / value).resolve())
+                if isinstance(value, str) and "://" not in value:
+                    entry[key] = str((folder / Path(value).expanduser()).resolve())
 
 
 def _read(path: Path) -> str:

@@ -20,6 +20,7 @@ import pyarrow as pa
 from engine import schema as s
 from engine.errors import ConfigError, WeightsMissing
 from engine.graph import INGEST, Graph, Resources, Sink, Stage, build_graph
+from filters.phrases import blacklist
 from pipelines.config import Chosen, Config, specialists_of
 from pipelines.decide import config as settings
 from pipelines.stages import decision as decide
@@ -50,10 +51,11 @@ class _Builder:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.chosen = specialists_of(config)
-        self.made: list[Stage | Sink] = [Ingest(config.run.limits)]
+        self.made: list[Stage | Sink] = [Ingest(config.run.limits, config.run.attempts)]
 
     def stages(self) -> tuple[list[Stage | Sink], list[str]]:
         consensus, filters = self.config.consensus, self.config.filters
+        self._check_weights()
         detect = self._each("detectors", "detect", (), s.PREDICTED_REGIONS, roles.detect)
         read = self._each("readers", "read", (), s.PREDICTED_READINGS, roles.read)
         caption = self._each("captioners", "caption", (), s.PREDICTED_TEXTS, roles.caption)
@@ -68,6 +70,7 @@ class _Builder:
             "config": settings.texts_config(consensus, filters, parsed=bool(parsed)),
             "source": "caption.",
             "parsed": _one(parsed),
+            "gold": self._gold("captioners"),
         }
         self._decide("texts", [*caption, *parsed, *scores], s.DECIDED_TEXTS, decide.texts, texts)
         write = self._each("writers", "write", ("regions", "region_text", "texts"), s.PREDICTED_TEXTS, roles.write)
@@ -78,10 +81,16 @@ class _Builder:
         phrases = {"config": settings.phrases_config(filters), "parsed": (*parsed, *reparsed)}
         reads = ["texts", "details", *parsed, *reparsed]
         self._decide("phrases", reads, s.DECIDED_PHRASES, decide.phrases, phrases)
-        ground = self._each("grounders", "ground", ("phrases", "regions"), s.PREDICTED_PHRASES, roles.ground)
+        ground = self._each(
+            "grounders", "ground", ("phrases", "regions", "region_text"), s.PREDICTED_PHRASES, roles.ground
+        )
         triplets = {"config": settings.triplets_config(consensus, filters)}
-        self._decide("triplets", ["phrases", "regions", *ground], s.DECIDED_TRIPLETS, decide.triplets, triplets)
-        mask = self._each("segmenters", "mask", ("regions", "triplets"), s.PREDICTED_MASKS, roles.segment)
+        self._decide(
+            "triplets", ["phrases", "regions", "region_text", *ground], s.DECIDED_TRIPLETS, decide.triplets, triplets
+        )
+        mask = self._each(
+            "segmenters", "mask", ("regions", "region_text", "triplets"), s.PREDICTED_MASKS, roles.segment
+        )
         inputs = (INGEST, *[stage.name for stage in self.made if stage.name != INGEST])
         self.made.append(Sink("publish", 1, inputs, s.PUBLISHED, partial(tables_of, masks=tuple(mask))))
         return self.made, self._notes()
@@ -144,11 +153,30 @@ class _Builder:
 
     def _detectors(self) -> dict[str, Any]:
         """Whose boxes are human, and which words each detector knows."""
-        people = [*self.chosen["detectors"], *self.chosen["readers"]]
         return {
-            "gold": frozenset(c.name for c in people if getattr(c.config, "gold", False)),
+            "gold": self._gold("detectors", "readers"),
             "vocabularies": {c.name: _vocabulary(c) for c in self.chosen["detectors"]},
         }
+
+    def _gold(self, *tables: str) -> frozenset[str]:
+        """Names of those whose answers are people's."""
+        chosen = (c for table in tables for c in self.chosen[table])
+        return frozenset(c.name for c in chosen if getattr(c.config, "gold", False))
+
+    def _check_weights(self) -> None:
+        """Raises: ConfigError: a weight for somebody who does not take part, or a word list that is not shipped."""
+        consensus = self.config.consensus
+        for key, table, weights in (
+            ("objects", "detectors", consensus.objects.weights),
+            ("writing", "readers", consensus.writing.weights),
+            ("phrases", "grounders", consensus.phrases.weights),
+        ):
+            names = [c.name for c in self.chosen[table]]
+            for name in weights:
+                if name not in names:
+                    known = ", ".join(names) or "none"
+                    raise ConfigError(f"consensus.{key}.weights: there is no {name!r} in [{table}]; there: {known}")
+        blacklist(self.config.filters.phrases)
 
     def _notes(self) -> list[str]:
         """Parts of the graph that have nobody to do them."""

@@ -56,8 +56,14 @@ def connect(out: str) -> "duckdb.DuckDBPyConnection":
         connection.register_filesystem(fsspec.filesystem(store.root.partition("://")[0]))
     for table, files in paths.items():
         listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-        # Names come from our own listing; DuckDB takes no parameters in a view.
-        connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{listed}])")
+        try:
+            # Names come from our own listing; DuckDB takes no parameters in a view.
+            connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{listed}])")
+        except duckdb.Error as error:
+            raise OutError(
+                f"a published table of {out} cannot be read ({error}); `fld verify {out}` says which"
+            ) from error
+
     return connection
 
 
@@ -70,4 +76,5 @@ def published(store: Store) -> dict[str, list[str]]:
     markers = list_markers(store)
     if not markers:
         raise OutError(f"{store.root} has no published shard yet; `fld status {store.root}` says how far it is")
-    return {table: [f"{store.root}/{marker.table(table)}" for marker in markers] for table in PUBLISHED}
+    # A shard counts once, even where two runs left two markers (`fld verify` reports those).
+    return {table: sorted({f"{store.root}/{marker.table(table)}" for marker in markers}) for table in PUBLISHED}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from engine import schema as s
 from engine.errors import OutError
 from engine.graph import Graph
 from engine.parquet import footer_of
@@ -52,7 +53,7 @@ def quarantine(store: Store, graph: Graph, plan: Plan) -> Iterator[dict[str, Any
                 footer = footer_of(store.read(f"{node.folder}/{newest[shard].filename}"))
                 for image_id, error, message, attempts, _ in footer["quarantine"]:
                     yield {
-                        "image_id": image_id,
+                        s.IMAGE_ID: image_id,
                         "stage": node.name,
                         "error": error,
                         "message": message,

@@ -81,8 +81,9 @@ class Parser(Specialist, Protocol):
 class Card:
     """What the registry knows of a specialist without loading it.
 
-    `pixels`: it looks at pixels (recorded predictions do not). `crops`: a captioner that can describe crops.
-    `revision` rises when the same weights and configuration would answer differently.
+    `weights`: where they come from, in a few words. `pixels`: it looks at pixels (recorded predictions do not).
+    `crops`: a captioner that can describe crops. `revision` rises when the same weights and configuration would
+    answer differently.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Card:
     needs: tuple[str, ...] = ()
     licence: str = ""
     about: str = ""
+    weights: str = "none"
     revision: int = 1
     pixels: bool = True
     crops: bool = False
@@ -108,6 +110,7 @@ def specialist(
     *,
     needs: Sequence[str] = (),
     licence: str = "",
+    weights: str = "none",
     revision: int = 1,
     pixels: bool = True,
     crops: bool = False,
@@ -118,7 +121,7 @@ def specialist(
 
     def label(cls: S) -> S:
         about = (cls.__doc__ or "").strip().partition("\n")[0]
-        card = Card(name, role, cls, tuple(needs), licence, about, revision, pixels, crops, cpus, gpus)
+        card = Card(name, role, cls, tuple(needs), licence, about, weights, revision, pixels, crops, cpus, gpus)
         setattr(cls, CARDS, (*cls.__dict__.get(CARDS, ()), card))
         return cls
 

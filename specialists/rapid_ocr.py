@@ -34,7 +34,9 @@ class RapidOcrConfig(SpecialistConfig):
     threads: int = Field(1, ge=1, description="threads of onnxruntime")
 
 
-@specialist("rapidocr", "reader", needs=("rapidocr", "onnxruntime", "cv2"), licence="Apache-2.0")
+@specialist(
+    "rapidocr", "reader", needs=("rapidocr", "onnxruntime", "cv2"), licence="Apache-2.0", weights="in its wheel"
+)
 class RapidOcr:
     """PP-OCRv6 (small) through RapidOCR: lines of Chinese, English and most Latin scripts."""
 

@@ -152,7 +152,7 @@ class _Recorded:
         return files + extra
 
 
-@specialist("recorded", "detector", pixels=False, licence="as the file")
+@specialist("recorded", "detector", pixels=False, licence="as the file", weights="the file")
 class RecordedDetector(_Recorded):
     """Boxes and masks from a COCO, Pascal VOC, YOLO or Parquet file."""
 
@@ -179,7 +179,7 @@ class RecordedDetector(_Recorded):
         return tuple(dict.fromkeys(self._opened().categories.values())) or None
 
 
-@specialist("recorded", "captioner", pixels=False, licence="as the file")
+@specialist("recorded", "captioner", pixels=False, licence="as the file", weights="the file")
 class RecordedCaptioner(_Recorded):
     """Texts from a COCO captions file (annotations or results) or a Parquet file."""
 
@@ -191,7 +191,7 @@ class RecordedCaptioner(_Recorded):
         return [to_captions(rows, faults) for _, rows, faults in self._look_up(images)]
 
 
-@specialist("recorded", "reader", pixels=False, licence="as the file")
+@specialist("recorded", "reader", pixels=False, licence="as the file", weights="the file")
 class RecordedReader(_Recorded):
     """Text regions from a Parquet file."""
 

@@ -30,7 +30,14 @@ _COLUMNS = ["IDX", "LENGTH", "LEMMA", "POS", "TAG", "HEAD", "DEP"]  # of Doc.to_
 _log = logging.getLogger(__name__)
 
 
-@specialist("spacy", "parser", needs=("spacy",), licence="MIT; shipped model CC BY-SA 4.0", pixels=False)
+@specialist(
+    "spacy",
+    "parser",
+    needs=("spacy",),
+    licence="MIT; shipped model CC BY-SA 4.0",
+    weights="shipped (9 MB)",
+    pixels=False,
+)
 class SpacyParser:
     """A spaCy pipeline with tagger, lemmatizer and dependency parser; the shipped English one by default."""
 

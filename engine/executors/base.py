@@ -21,11 +21,15 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """A pool of workers that share stages: how many (None: as fit), and what each takes."""
+    """A pool of workers that share stages: how many (None: as fit), and what each takes.
+
+    `fixed`: the user asked for it so; otherwise a wish for a GPU is dropped where there is none.
+    """
 
     workers: int | None = None
     cpus: float = 1.0
     gpus: float = 0.0
+    fixed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ def make_worker(run: Run, *, cpus: float, gpus: float) -> Worker:
         return decode(data, limits).pixels
 
     device = "cuda" if gpus > 0 else "cpu"
-    return Worker(run.graph, run.plan, open_store(run.root), read, device, run.attempts)
+    return Worker(run.graph, run.plan, open_store(run.root), read, device, run.attempts, max(1, int(cpus)))
 
 
 def bound_threads(count: int) -> None:

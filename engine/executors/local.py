@@ -54,5 +54,5 @@ def load_stage(worker: Worker, index: int) -> None:
                 ) from error
             time.sleep(_PAUSE_S)
         else:
-            bound_threads(1)
+            bound_threads(worker.cpus)  # again: libraries that came with the stage have their own
             return

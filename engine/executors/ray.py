@@ -10,7 +10,7 @@ import re
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.errors import ConfigError, StageFailed, UserError
@@ -90,11 +90,13 @@ class RayExecutor:
         mine = not ray.is_initialized()
         if mine:
             _start(self.address, self.workers, run)
-        pool = _Pool(run, schedule, self.workers)
         try:
-            pool.drive(observe)
+            pool = _Pool(run, schedule, self.workers)
+            try:
+                pool.drive(observe)
+            finally:
+                pool.close()
         finally:
-            pool.close()
             if mine:
                 ray.shutdown()
 
@@ -108,7 +110,9 @@ class _Pool:
         self.run, self.schedule = run, schedule
         self.load_deaths: dict[int | None, int] = {}
         self.hands: list[_Hand] = []
-        sizes = _sizes(run, workers, ray.cluster_resources())
+        resources = ray.cluster_resources()
+        self.crews = _crews(run, resources.get("GPU", 0.0))
+        sizes = _sizes(self.crews, workers, resources)
         self.actor = ray.remote(_Actor)
         self.spec = ray.put(run)
         for crew, size in sizes.items():
@@ -137,7 +141,7 @@ class _Pool:
             ray.kill(hand.handle)
 
     def _hire(self, crew: str) -> _Hand:
-        spec = self.run.crews.get(crew, Crew())
+        spec = self.crews[crew]
         options = {"num_cpus": spec.cpus, "num_gpus": spec.gpus, "max_restarts": 0, "max_task_retries": 0}
         hand = _Hand(self.actor.options(**options).remote(self.spec, spec), crew, since=time.monotonic())
         # Processes take seconds to start; that must not count against a job's deadline.
@@ -162,7 +166,7 @@ class _Pool:
     def _collect(self, hand: _Hand) -> None:
         """Take back every call of this actor that has ended."""
         import ray
-        from ray.exceptions import RayActorError, RayTaskError
+        from ray.exceptions import RayError, RayTaskError
 
         while hand.flights:
             flight = hand.flights[0]
@@ -170,11 +174,11 @@ class _Pool:
                 return
             try:
                 receipt = ray.get(flight.ref)
-            except RayActorError as error:
-                self._bury(hand, hand.overdue or _cause(error))
-                return
             except RayTaskError as error:
                 raise _unwrapped(error, self._name(flight)) from error
+            except RayError as error:  # every way to lose a worker: killed, out of memory, its node gone
+                self._bury(hand, hand.overdue or _cause(error))
+                return
             hand.flights.popleft()
             hand.since = time.monotonic()
             if flight.job is not None:
@@ -256,9 +260,10 @@ def _start(address: str | None, workers: int | None, run: Run) -> None:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ConfigError(f"there is no Ray cluster at {address!r}: {error}") from error
         return
-    need = sum((crew.workers or workers or 1) * crew.cpus for crew in _crews(run).values())
+    need = sum((crew.workers or workers or 1) * crew.cpus for crew in _crews(run, 0.0).values())
     cpus = max(os.cpu_count() or 1, int(need + 0.999))
     ray.init(
+        address="local",  # whatever RAY_ADDRESS says: joining a cluster is asked for by name
         num_cpus=cpus,
         include_dashboard=False,
         object_store_memory=128 * 2**20,
@@ -280,17 +285,18 @@ def _knock(address: str) -> None:
         ) from error
 
 
-def _crews(run: Run) -> dict[str, Crew]:
-    return {name: run.crews.get(name, Crew()) for name in run.graph.crews}
+def _crews(run: Run, gpus: float) -> dict[str, Crew]:
+    """The crews as configured; one that was not, and would like a GPU, does without where there is none."""
+    crews = {name: run.crews.get(name, Crew()) for name in run.graph.crews}
+    return {name: crew if crew.fixed or gpus else replace(crew, gpus=0.0) for name, crew in crews.items()}
 
 
-def _sizes(run: Run, workers: int | None, resources: dict[str, float]) -> dict[str, int]:
+def _sizes(crews: dict[str, Crew], workers: int | None, resources: dict[str, float]) -> dict[str, int]:
     """How many actors each crew gets.
 
     Raises:
         ConfigError: one worker of every crew, or the numbers asked for, do not fit the cluster together.
     """
-    crews = _crews(run)
     cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
     fixed = {name: crew.workers or workers for name, crew in crews.items()}
     open_crews = [name for name, size in fixed.items() if size is None]

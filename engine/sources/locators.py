@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 
 import pyarrow.parquet as pq
 
-from engine.errors import ImageError
+from engine.errors import ImageError, ReadError, SourceError
 from engine.sources import files
 
 _FRAGMENT: Final = re.compile(
@@ -27,6 +27,16 @@ _FRAGMENT: Final = re.compile(
 )
 _ROWS: Final = 16  # of a Parquet file held at once
 _BUFFER: Final = 1 << 20
+# Trying again cannot help: the file is not there or not ours, or (ValueError: Arrow's) not what it says it is.
+_GONE: Final = (
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+    ValueError,
+    LookupError,
+    SourceError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +80,20 @@ def read_bytes(uri: str, max_bytes: int) -> bytes:
     """The bytes of one image. For several of one container, a Reader or `read_many` opens it only once.
 
     Raises:
-        ImageError: it is gone, cannot be read, or has more than `max_bytes`.
+        ImageError: it is gone, is not what the plan says, or has more than `max_bytes`.
+        ReadError: storage failed in another way; trying again may help.
     """
     with Reader(max_bytes) as reader:
         return reader.read(uri)
 
 
-def read_many(uris: Sequence[str], max_bytes: int) -> Iterator[bytes | ImageError]:
+def read_many(uris: Sequence[str], max_bytes: int) -> Iterator[bytes | ImageError | ReadError]:
     """For each locator its bytes, or the error that stands in its place; best in the order of the source."""
     with Reader(max_bytes) as reader:
         for uri in uris:
             try:
                 yield reader.read(uri)
-            except ImageError as error:
+            except (ImageError, ReadError) as error:
                 yield error
 
 
@@ -113,7 +124,8 @@ class Reader:
         """The bytes of one image.
 
         Raises:
-            ImageError: it is gone, cannot be read, or has more than `max_bytes`.
+            ImageError: it is gone, is not what the plan says, or has more than `max_bytes`.
+            ReadError: storage failed in another way; trying again may help.
         """
         try:
             where = parse(uri)
@@ -124,10 +136,13 @@ class Reader:
             return self._whole(where.container)
         except ImageError:
             raise
-        # Object stores and Arrow raise whatever their libraries raise; for the caller it is one image that is lost.
-        except Exception as error:
+        except _GONE as error:
             self.close()
             raise ImageError(f"cannot read {uri} ({type(error).__name__}: {error})") from error
+        # Object stores raise whatever their libraries raise; it may be a bad moment, so it is worth another try.
+        except Exception as error:
+            self.close()
+            raise ReadError(f"cannot read {uri} this time ({type(error).__name__}: {error})") from error
 
     def _whole(self, uri: str) -> bytes:
         if not files.is_url(uri) and not os.path.isfile(uri):  # a pipe or a device would never end

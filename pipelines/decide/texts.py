@@ -51,12 +51,14 @@ def decide(
     tokens: Grouped,
     similarities: Mapping[str, Grouped],
     config: TextsConfig,
+    gold: frozenset[str] = frozenset(),
 ) -> pa.Table:
     """One row for each predicted text, a table `engine.schema.DECIDED_TEXTS`, in the order of `text_ids`.
 
     `captions` by specialist (PREDICTED_TEXTS); `tokens` (TOKENS) by those text ids; `similarities` by scorer
     (SIMILARITIES with no region). Confidence is the mean token F1 with the other texts of the image and granularity
     that passed the limits (null: there is no other); each specialist with such a text votes by its closest one.
+    Texts of specialists in `gold` are human: only empty and repeated ones are rejected, and their confidence is 1.
     Reasons in order: empty, the limits of the granularity, similarity, duplicate, rank.
 
     Raises:
@@ -69,7 +71,9 @@ def decide(
     measured = measures(tokens_of(tokens, names))
     granularity = _granularities(table)
     similarity = c.mean_similarity(image, texts, _of_images(frames, similarities))
-    passed = first([filters.empty(texts), _limits(measured, granularity, config.filters), _similar(similarity, config)])
+    human = np.array([name in gold for name in pool.names], bool)[pool.specialist]
+    limits = first([_limits(measured, granularity, config.filters), _similar(similarity, config)]).only(~human)
+    passed = first([filters.empty(texts), limits])
     agreed = _agreement(texts, image, granularity, pool, passed.kept)
     decision = _choose(texts, image, granularity, agreed.mean, similarity, passed, config)
     columns = {
@@ -79,7 +83,7 @@ def decide(
         s.TEXT: texts,
         s.SPECIALIST: c.names_of(pool.names, pool.specialist),
         s.SIMILARITY: c.numbers(similarity, pa.float32()),
-        s.CONFIDENCE: c.numbers(agreed.mean, pa.float32()),
+        s.CONFIDENCE: c.numbers(np.where(human, 1.0, agreed.mean), pa.float32()),
         s.N_TOKENS: pa.array(measured.n_tokens),
         s.N_OBJECTS: pa.array(measured.n_objects),
         s.N_ATTRIBUTES: pa.array(measured.n_attributes),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine import schema as s
@@ -72,10 +73,12 @@ def region_text(batch: Batch, config: RegionTextConfig) -> pa.Table:
     return region_text_.decide(frames, batch.inputs["regions"].kept(), said, scores, config, chunks)
 
 
-def texts(batch: Batch, config: TextsConfig, source: str, parsed: str | None) -> pa.Table:
+def texts(
+    batch: Batch, config: TextsConfig, source: str, parsed: str | None, gold: frozenset[str] = frozenset()
+) -> pa.Table:
     """Texts of the stages `source`* with the tokens of stage `parsed` → DECIDED_TEXTS."""
     captions, scores = said_by(batch, source), said_by(batch, "score_texts.")
-    return texts_.decide(Frames.of(batch.images), captions, _tokens(batch, parsed), scores, config)
+    return texts_.decide(Frames.of(batch.images), captions, _tokens(batch, parsed), scores, config, gold)
 
 
 def phrases(batch: Batch, config: PhrasesConfig, parsed: tuple[str, ...]) -> pa.Table:
@@ -88,7 +91,14 @@ def phrases(batch: Batch, config: PhrasesConfig, parsed: tuple[str, ...]) -> pa.
 def triplets(batch: Batch, config: TripletsConfig) -> pa.Table:
     """Consensus of grounders and regions → DECIDED_TRIPLETS."""
     frames, found = Frames.of(batch.images), said_by(batch, "ground.")
-    return triplets_.decide(frames, batch.inputs["phrases"].kept(), found, batch.inputs["regions"].kept(), config)
+    return triplets_.decide(frames, batch.inputs["phrases"].kept(), found, accepted_regions(batch), config)
+
+
+def accepted_regions(batch: Batch) -> Grouped:
+    """Regions that were kept, and for which a text was kept: those that are published."""
+    kept, words = batch.inputs["regions"].kept(), batch.inputs["region_text"].kept()
+    chosen = words.table.column(s.REGION_ID).combine_chunks()
+    return kept.where(pc.is_in(kept.table.column(s.REGION_ID), value_set=chosen))
 
 
 def said_by(batch: Batch, prefix: str) -> dict[str, Grouped]:

@@ -6,16 +6,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine import schema as s
 from engine.errors import StageFailed
 from engine.graph import Batch, Output, Resources
-from engine.grouped import Grouped
-from engine.ids import text_id
+from engine.grouped import Frames, Grouped
 from engine.records import Captions, Image, Phrases, Readings, Scene
+from pipelines.decide.columns import pool
+from pipelines.decide.regions import OBJECT, WRITING
+from pipelines.decide.texts import text_ids
 from pipelines.decide.tokens import tokens_table
 from pipelines.stages import rows
-from pipelines.stages.decision import chunks_of, crop_text_ids, said_by
+from pipelines.stages.decision import accepted_regions, chunks_of, crop_text_ids, said_by
 from specialists.base import LOCATIONS, Card, SpecialistConfig
 
 Answer = Callable[[Any, Batch], Output]
@@ -44,9 +47,13 @@ class SpecialistStage:
             "specialist": self.card.name,
             "role": self.card.role,
             "revision": self.card.revision,
-            "config": self.config.model_dump(mode="json", exclude=set(LOCATIONS)),
+            "config": self.config.model_dump(mode="json", exclude=self._not_identity()),
             "weights": dict(self.weights),
         }
+
+    def _not_identity(self) -> set[str]:
+        """Knobs of speed, and the places of files whose content is hashed."""
+        return {"batch_size", *(LOCATIONS if self.weights else ())}
 
     def load(self, device: str) -> None:
         specialist = self.card.cls(self.config)
@@ -90,7 +97,7 @@ def describe(captioner: Any, batch: Batch) -> Output:
 def ground(grounder: Any, batch: Batch) -> Output:
     """Grounder: images and their kept phrases → PREDICTED_PHRASES."""
     phrases = batch.inputs["phrases"].kept()
-    asked = _phrases(phrases, _objects(batch.inputs["regions"]))
+    asked = _phrases(phrases, _objects(accepted_regions(batch)))
     names = [part.column(s.PHRASE_ID).to_pylist() for part in phrases.parts()]
     answers = _answers(batch, grounder.ground(rows.images_of(batch), asked))
     return Output(rows.groundings_table(_ids(batch), names, answers))
@@ -156,19 +163,11 @@ class Parse:
     sources: tuple[tuple[str, str], ...]
 
     def __call__(self, parser: Any, batch: Batch) -> Output:
-        ids = _ids(batch)
-        image_ids: list[str] = []
-        text_ids: list[str] = []
-        texts: list[str] = []
-        parts = {stage: batch.inputs[stage].parts() for stage, _ in self.sources}
-        tables = zip(*parts.values(), strict=True) if parts else iter(())
-        for image_id, said in zip(ids, tables, strict=True):
-            for (_, name), table in zip(self.sources, said, strict=True):
-                for index, text in enumerate(table.column(s.TEXT).to_pylist()):
-                    image_ids.append(image_id)
-                    text_ids.append(text_id(image_id, name, index))
-                    texts.append(text)
-        return Output(tokens_table(image_ids, text_ids, parser.parse(texts)))
+        said = {name: batch.inputs[stage] for stage, name in self.sources}
+        table = pool(said, s.PREDICTED_TEXTS, len(batch)).table
+        names = text_ids(Frames.of(batch.images), said)
+        tokens = parser.parse(table.column(s.TEXT).to_pylist())
+        return Output(tokens_table(table.column(s.IMAGE_ID).to_pylist(), names, tokens))
 
 
 def _answers(batch: Batch, answers: Sequence[Any]) -> Sequence[Any]:
@@ -183,11 +182,8 @@ def _ids(batch: Batch) -> list[str]:
 
 
 def _objects(regions: Grouped) -> Grouped:
-    """Kept regions that are things, not writing."""
-    kept = regions.kept()
-    mask = np.asarray(kept.table.column(s.KIND).to_pylist(), dtype=object) == "object"
-    before = np.concatenate([[0], np.cumsum(mask)])
-    return Grouped(kept.table.filter(pa.array(mask, pa.bool_())), before[kept.offsets].astype(np.int64))
+    """Those that are things, not writing."""
+    return regions.where(pc.equal(regions.table.column(s.KIND), OBJECT))
 
 
 def _phrases(phrases: Grouped, regions: Grouped) -> list[Phrases]:
@@ -209,7 +205,7 @@ def _crops(batch: Batch, regions: Grouped) -> tuple[list[Image], list[str], list
     for image, part in zip(rows.images_of(batch), regions.parts(), strict=True):
         kinds = part.column(s.KIND).to_pylist()
         for box, kind, region in zip(rows.boxes_of(part), kinds, part.column(s.REGION_ID).to_pylist(), strict=True):
-            if kind == "object":
+            if kind == OBJECT:
                 crops.append(_crop(image, box))
                 owners.append(image.image_id)
                 names.append(region)
@@ -272,7 +268,7 @@ def _unmasked(batch: Batch) -> Grouped:
     """Boxes that still need a mask: image_id, region_id, phrase_id (one of the two null), box."""
     fields = [s.PREDICTED_MASKS.field(n) for n in (s.IMAGE_ID, s.REGION_ID, s.PHRASE_ID, *s.BOX)]
     schema = pa.schema(fields)
-    regions = _objects(batch.inputs["regions"]).table
+    regions = _objects(accepted_regions(batch)).table
     regions = regions.filter(regions.column(s.MASK).is_null())
     triplets = batch.inputs["triplets"].kept().table
     triplets = triplets.filter(triplets.column(s.REGION_ID).is_null())
@@ -286,9 +282,10 @@ def _unmasked(batch: Batch) -> Grouped:
 
 def _scenes(batch: Batch) -> list[Scene]:
     """Accepted regions, readings and brief texts of each image."""
-    things = rows.regions_of(_objects(batch.inputs["regions"]))
+    accepted = accepted_regions(batch)
+    things = rows.regions_of(_objects(accepted))
     scenes: list[Scene] = []
-    parts = zip(batch.inputs["regions"].kept().parts(), batch.inputs["texts"].kept().parts(), strict=True)
+    parts = zip(accepted.parts(), batch.inputs["texts"].kept().parts(), strict=True)
     sizes = zip(batch.images.column(s.WIDTH).to_pylist(), batch.images.column(s.HEIGHT).to_pylist(), strict=True)
     for (width, height), regions, (found, texts) in zip(sizes, things, parts, strict=True):
         scenes.append(Scene(width, height, regions, _readings(found), _captions(texts)))
@@ -296,7 +293,7 @@ def _scenes(batch: Batch) -> list[Scene]:
 
 
 def _readings(regions: pa.Table) -> Readings:
-    written = [r for r in regions.select([s.KIND, s.QUAD, s.TEXT, s.CONFIDENCE]).to_pylist() if r[s.KIND] == "text"]
+    written = [r for r in regions.select([s.KIND, s.QUAD, s.TEXT, s.CONFIDENCE]).to_pylist() if r[s.KIND] == WRITING]
     quads = np.array([r[s.QUAD] for r in written], np.float32).reshape(-1, 8)
     return Readings(quads, [r[s.TEXT] for r in written], np.array([r[s.CONFIDENCE] for r in written], np.float32))
 

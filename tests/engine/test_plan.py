@@ -53,10 +53,27 @@ def test_any_other_change_is_refused(store, names):
         make_plan(store, KEY, "s2", items(names))
 
 
-def test_files_that_changed_in_place_are_refused(store):
-    make_plan(store, KEY, "s1", items("abcd"))
-    with pytest.raises(OutError, match="changed since"):
-        make_plan(store, KEY, "other sizes", items("abcd"))
+def test_a_file_replaced_in_place_keeps_the_plan(store):
+    """So that a broken image can be mended and asked about again."""
+    first = make_plan(store, KEY, "s1", items("abcd"))
+    mended = make_plan(store, KEY, "other sizes", items("abcd"))
+    assert mended.digests == first.digests
+    assert load_plan(store).signature == "other sizes"
+
+
+def test_a_higher_limit_grows_the_plan_and_a_lower_one_is_refused(store):
+    few = make_plan(store, PlanKey("toy", 3, 3), "s", items("abcdefgh"))
+    more = make_plan(store, PlanKey("toy", 3, 7), "s", items("abcdefgh"))
+    assert more.digests[0] == few.digests[0] and more.images == 7
+    with pytest.raises(OutError, match=r"7 images then, 3 now"):
+        make_plan(store, PlanKey("toy", 3, 3), "s", items("abcdefgh"))
+
+
+def test_a_look_leaves_no_trace(store, tmp_path):
+    scratch = LocalStore(str(tmp_path / "scratch"))
+    scratch.prepare()
+    assert make_plan(store, KEY, "s", items("abcd"), keep=scratch).images == 4
+    assert load_plan(store) is None
 
 
 def test_another_source_is_refused_by_name(store):

@@ -1,12 +1,15 @@
 """Whole runs of a toy graph in one process: resume, quarantine, retry, memory, broken stages."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.errors import ConfigError, StageFailed
+from engine.executors.base import make_worker
 from engine.executors.local import LocalExecutor
 from engine.graph import build_graph
+from engine.job import run_job
 from engine.sidecar import list_sidecars
 from engine.store import LocalStore
 from tests.toys import ToyIngest, ToyStage, numbers, publish_last, published, toy_graph, toy_run
@@ -109,6 +112,45 @@ def test_two_retries_in_a_row_reach_a_common_descendant(tmp_path):
     cure_c.touch()
     go(tmp_path / "out", graph, attempts=1, retry=True)
     assert set(numbers(tmp_path / "out").values()) == {3}
+
+
+def test_retrying_many_that_fail_alike_is_not_a_broken_stage(tmp_path):
+    many = tuple(f"i{n:04d}" for n in range(9))
+
+    class Alike(ToyStage):
+        def _misbehave(self, ids):
+            if set(ids) & set(self.fail):
+                raise ValueError("cannot look at these")
+
+    graph = toy_graph(Alike("a", fail=many))
+    go(tmp_path / "out", graph, images=24, shard_size=24, attempts=1)
+    counts = go(tmp_path / "out", graph, images=24, shard_size=24, attempts=1, retry=True)
+    assert counts.quarantined["a"] == 9
+
+
+def test_overlapping_parts_of_a_bisection_are_not_counted_twice(tmp_path):
+    """A worker may commit a part and die before it says so; the part is split, and then the driver is killed."""
+    graph = toy_graph(ToyStage("a"), ToyStage("b", ("ingest", "a")))
+    run, schedule = toy_run(tmp_path / "out", graph, images=8)
+    worker = make_worker(run, cpus=1, gpus=0)
+    ingest = schedule.next_job("main")
+    schedule.done(run_job(worker, ingest))
+    job = schedule.next_job("main")
+    for lo, hi in ((0, 4), (0, 2)):
+        run_job(worker, replace(job, lo=lo, hi=hi))
+    go(tmp_path / "out", graph, images=8)
+    assert numbers(tmp_path / "out") == {f"i{n:04d}": 2 for n in range(8)}
+    assert not list((tmp_path / "out").rglob("*.part-4-8*"))
+
+
+def test_two_markers_of_a_shard_are_published_again(tmp_path):
+    a, b = chain(tmp_path)
+    graph = toy_graph(a, b)
+    go(tmp_path / "out", graph)
+    marker = next((tmp_path / "out/published").iterdir())
+    (marker.parent / marker.name.replace(".r0.", ".r1.")).write_bytes(marker.read_bytes())
+    assert go(tmp_path / "out", graph).run == 1
+    assert len(list((tmp_path / "out/published").iterdir())) == 3
 
 
 def test_full_memory_halves_the_batch_for_good(tmp_path):

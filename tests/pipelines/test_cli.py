@@ -154,6 +154,8 @@ def _rows(out: Path, table: str) -> list:
         ('[crews.fast]\nstages = ["detekt.*"]', "no stage matches"),
         ("[crews.fast]\nstages = ['detect.*']\ngpus = 0.3", "crews.fast.gpus"),
         ("not toml at all", "is not valid TOML"),
+        ('[detectors."../up"]\nuses = "recorded"\npath = "one.json"\nformat = "coco"', "a name is made of"),
+        ("[consensus.objects.weights]\nonee = 2.0", "there is no 'onee'"),
     ],
 )
 def test_bad_configurations_are_refused_before_anything_starts(tmp_path, extra, words):
@@ -209,10 +211,55 @@ def test_specialists_lists_the_registry():
     assert all(item["licence"] and item["about"] for item in found)
 
 
+def test_a_dry_run_leaves_no_trace(tmp_path):
+    root = write_scenes(tmp_path, 4)
+    config = ("--config", root / "config.toml", "--dry-run", "--limit", "1")
+    assert "1 images" in fld("build", root / "images", root / "out", *config).stdout
+    assert not (root / "out").exists()
+    build(root, root / "out")
+    before = (root / "out/run.json").read_bytes()
+    fld(
+        "build", root / "images", root / "out", "--config", root / "config.toml", "--dry-run", "--set", "run.attempts=4"
+    )
+    assert (root / "out/run.json").read_bytes() == before
+
+
+def test_a_mended_image_is_taken_up_by_retry(tmp_path):
+    root = write_scenes(tmp_path, 3)
+    image = root / "images/0001.jpg"
+    whole = image.read_bytes()
+    image.write_bytes(whole[:500])
+    assert build(root, root / "out", code=1)["quarantined"] == 1
+    image.write_bytes(whole)
+    assert json.loads(fld("retry", root / "out", "--executor", "local", "--json").stdout)["quarantined"] == 0
+    assert json.loads(fld("sql", root / "out", "SELECT count(*) AS n FROM images", "--json").stdout) == [{"n": 3}]
+
+
+def test_a_region_whose_text_is_rejected_leaves_no_dangling_triplet(tmp_path):
+    root = write_scenes(tmp_path, 3, extra="\n[segmenters]\n[writers]\n")
+    build(root, root / "out")
+    rows = json.loads(fld("sql", root / "out", "SELECT count(*) AS n FROM text_phrase_region", "--json").stdout)
+    assert rows[0]["n"] > 0
+    fld("verify", root / "out")
+
+
+def test_what_the_machine_does_to_us_is_exit_code_3(tmp_path):
+    root = write_scenes(tmp_path, 2)
+    build(root, root / "out")
+    next((root / "out/text").iterdir()).unlink()
+    assert "cannot be read" in fld("sql", root / "out", "SELECT 1", code=2).stderr
+    problems = fld("verify", root / "out", code=3).stdout
+    assert "delete" in problems and "published" in problems
+    (root / "file").write_text("x")
+    assert "Traceback" not in fld("status", root / "file", code=3).stderr
+
+
 def test_limit_and_growth(tmp_path):
     root = write_scenes(tmp_path, 9)
-    first = build(root, root / "few", "--limit", "4", "--shard-size", "2")
-    assert first["images"] == 4
+    assert build(root, root / "few", "--limit", "4", "--shard-size", "2")["images"] == 4
+    more = build(root, root / "few", "--limit", "8", "--shard-size", "2")
+    assert more["images"] == 8
+    assert more["jobs_run"] == more["jobs_reused"]  # two shards stand, two are new
     build(root, root / "out", "--shard-size", "3")
     extra = write_scenes(tmp_path / "more", 11)
     for name in ("0009.jpg", "0010.jpg"):
