@@ -42,7 +42,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks
 
 parser: $(READY)
-	$(BIN)/python -m specialists.models.parser.recipe --data $(PARSER_DATA) --out specialists/models/parser/en_ewt
+	$(BIN)/python -m specialists.models.parser.recipe --data $(PARSER_DATA)
 
 clean:
 	rm -rf $(VENV) demo-images demo-out

@@ -95,21 +95,20 @@ def check(
     explain: Annotated[bool, typer.Option("--explain", help="write out every setting, defaults included")] = False,
 ) -> None:
     """Refuse a bad configuration before anything starts."""
+    from pipelines.check import check as run
     from pipelines.config import explained
-    from pipelines.graph import check_crews, fld_graph
 
     settings = _config(file, profile, set_)
-    graph, notes = fld_graph(settings)
-    check_crews(settings, graph)
+    checked = run(settings)
     if explain:
         for key, value, about in explained(settings):
             plain = value.model_dump(mode="json") if hasattr(value, "model_dump") else value
             shown = f"# {key} is not set" if plain is None else f"{key} = {json.dumps(plain, default=str)}"
             typer.echo(shown + (f"  # {about}" if about else ""))
-    for note in notes:
+    for note in checked.notes:
         typer.echo(note)
     where = file or f"profile {profile or 'default'}"
-    typer.echo(f"{where}: good, {len(graph.nodes)} stages: " + ", ".join(node.name for node in graph.nodes))
+    typer.echo(f"{where}: good, {len(checked.stages)} stages: " + ", ".join(checked.stages))
 
 
 @app.command()
@@ -189,20 +188,9 @@ def sql(
 @app.command()
 def specialists(as_json: Json = False) -> None:
     """Roles, licences, and what is installed."""
-    from specialists.registry import cards, missing_packages
+    from specialists.registry import catalogue
 
-    found = [
-        {
-            "role": card.role,
-            "name": card.name,
-            "weights": card.weights,
-            "licence": card.licence,
-            "installed": not missing_packages(card),
-            "missing": missing_packages(card),
-            "about": card.about,
-        }
-        for _, card in sorted(cards().items())
-    ]
+    found = catalogue()
     if as_json:
         _echo_json(found)
         return

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
+from typing import Any
 
 import specialists
 from engine.errors import ConfigError, WeightsMissing
@@ -56,6 +57,22 @@ def card_for(role: Role, name: str) -> Card:
     if missing:
         raise WeightsMissing(f"{role} {name!r} needs {', '.join(missing)}: pip install {' '.join(missing)}.")
     return card
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """What `fld specialists` shows: role, name, weights, licence, what is installed, one line about it."""
+    return [
+        {
+            "role": card.role,
+            "name": card.name,
+            "weights": card.weights,
+            "licence": card.licence,
+            "installed": not missing_packages(card),
+            "missing": missing_packages(card),
+            "about": card.about,
+        }
+        for _, card in sorted(cards().items())
+    ]
 
 
 def missing_packages(card: Card) -> list[str]:

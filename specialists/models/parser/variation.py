@@ -34,11 +34,11 @@ class Variation:
     the present tense or as a participle; `group` joins a sentence to the one before it (it teaches boundaries).
     """
 
-    lower: float = 0.1
+    lower: float = 0.04
     lower_first: float = 0.1
     no_stop: float = 0.15
     fragment: float = 0.15
-    caption: float = 0.35
+    caption: float = 0.25
     group: float = 0.3
 
     def scaled(self, strength: float) -> Variation:
