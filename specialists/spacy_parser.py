@@ -83,9 +83,7 @@ class SpacyParser:
     def parse(self, texts: Sequence[str]) -> Tokens:
         """Tokens of `texts`, in order. White space gives no tokens: the pipeline reads single spaces, and spans are
         mapped back."""
-        if self._nlp is None:
-            self.load("cpu")
-        assert self._nlp is not None
+        nlp = self._loaded()
         squeezed = [_squeeze(text, self.config.max_chars) for text in texts]
         if cut := sum(len(text) > self.config.max_chars for text in texts):
             _log.warning(
@@ -94,10 +92,10 @@ class SpacyParser:
                 len(texts),
                 self.config.max_chars,
             )
-        with self._nlp.memory_zone():
+        with nlp.memory_zone():
             pages = [
                 doc.to_array(_COLUMNS)
-                for doc in self._nlp.pipe((text for text, _ in squeezed), batch_size=self.config.batch_size)
+                for doc in nlp.pipe((text for text, _ in squeezed), batch_size=self.config.batch_size)
             ]
             tokens = self._tokens(pages)
         for at, (_, origin) in enumerate(squeezed):
@@ -132,11 +130,17 @@ class SpacyParser:
         return clear_to_ud(tokens) if self._clear else tokens
 
     def _strings(self, keys: NDArray[np.uint64]) -> list[str]:
-        assert self._nlp is not None
         unique, inverse = np.unique(keys, return_inverse=True)
-        names = np.array([self._nlp.vocab.strings[int(key)] for key in unique], dtype=object)
+        names = np.array([self._loaded().vocab.strings[int(key)] for key in unique], dtype=object)
         found: list[str] = names[inverse].tolist()
         return found
+
+    def _loaded(self) -> Language:
+        if self._nlp is None:
+            self.load("cpu")
+        if self._nlp is None:
+            raise RuntimeError("load left no pipeline")
+        return self._nlp
 
     def _folder(self) -> Path:
         """Where the model lies: the shipped folder, a path, or the data folder of an installed package."""
