@@ -33,6 +33,14 @@ class ExecutorName(StrEnum):
     local = "local"
 
 
+class DifficultyName(StrEnum):
+    """How hard drawn scenes are to read."""
+
+    easy = "easy"
+    normal = "normal"
+    hard = "hard"
+
+
 Out = Annotated[str, typer.Argument(metavar="OUT", help="folder or fsspec URL of the annotations")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON with stable keys")]
 Profile = Annotated[str | None, typer.Option(help="a configuration that ships with the package")]
@@ -183,6 +191,23 @@ def sql(
     for row in answer.rows:
         table.add_row(*("" if value is None else str(value) for value in row), end_section=False)
     Console(markup=False, highlight=False).print(table)
+
+
+@app.command()
+def scenes(
+    dest: Annotated[str, typer.Argument(metavar="DEST", help="folder for the images and their truth")],
+    count: Annotated[int, typer.Option(min=1, help="how many scenes")],
+    seed: Annotated[int, typer.Option(min=0, help="the same seed gives the same bytes")],
+    size: Annotated[int, typer.Option(min=64, max=2048, help="width and height in pixels")] = 256,
+    difficulty: Annotated[DifficultyName, typer.Option(help="noise, blur, perspective")] = DifficultyName.normal,
+) -> None:
+    """Draw scenes with exact ground truth: images, truth.json, coco.json, captions.json."""
+    from pathlib import Path
+
+    from pipelines.scenes import draw
+
+    drawn = draw(Path(dest), count, seed, size, difficulty.value)
+    typer.echo(f"{drawn} scenes in {dest}, with truth.json, coco.json and captions.json")
 
 
 @app.command()

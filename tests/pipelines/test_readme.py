@@ -35,7 +35,9 @@ def test_every_configuration_of_the_readme_is_good(tmp_path):
     """Keys and specialists, with empty files in the places that the reader would fill."""
     from pipelines.config import load_config
 
-    blocks = re.findall(r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(
+        r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
     assert blocks
     for number, block in enumerate(blocks):
         file = tmp_path / f"{number}.toml"
