@@ -1,0 +1,97 @@
+"""A captioner of crops and a scorer of somebody else's, by entry point: the part of the graph that no shipped one fills."""
+
+import sys
+
+import pytest
+
+from pipelines.build import Options, build
+from pipelines.config import load_config
+from pipelines.query import sql
+from pipelines.verify import verify
+from specialists import registry
+from tests.pipelines.scenes import write_scenes
+
+PLUGIN = '''
+import numpy as np
+
+from engine.records import Captions
+from specialists.base import SpecialistConfig, specialist
+
+
+@specialist("wordy", "captioner", crops=True)
+class Wordy:
+    """Says how large what it sees is."""
+
+    class Config(SpecialistConfig):
+        pass
+
+    def __init__(self, config):
+        self.config = config
+
+    def load(self, device):
+        pass
+
+    def caption(self, images):
+        for image in images:
+            assert image.pixels.shape == (image.height, image.width, 3)
+        texts = [["a furry animal on the green grass"] for _ in images]
+        return [Captions(t, ["brief"], np.ones(1, np.float32)) for t in texts]
+
+
+@specialist("fond_of_fur", "scorer")
+class FondOfFur:
+    """Likes texts that speak of fur, and short ones more."""
+
+    class Config(SpecialistConfig):
+        pass
+
+    def __init__(self, config):
+        self.config = config
+
+    def load(self, device):
+        pass
+
+    def score(self, images, texts):
+        return [np.array([("furry" in t) / len(t) for t in given], np.float32) for given in texts]
+'''
+CONFIG = '\n[captioners.wordy]\nuses = "wordy"\n[scorers.fond]\nuses = "fond_of_fur"\n[segmenters]\n[writers]\n'
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/wordy_plugin.py").write_text(PLUGIN)
+    info = tmp_path / "site/wordy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wordy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[fld.specialists]\nwordy = wordy_plugin\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    registry.cards.cache_clear()
+    yield
+    registry.cards.cache_clear()
+    sys.modules.pop("wordy_plugin", None)
+
+
+def test_the_candidate_most_similar_to_its_crop_is_chosen(tmp_path, plugin):
+    root = write_scenes(tmp_path, 3, extra=CONFIG)
+    out = str(root / "out")
+    options = Options(executor="local", say=lambda _: None)
+    summary = build(str(root / "images"), out, load_config(str(root / "config.toml"), None), options)
+    assert summary.quarantined == 0
+    assert verify(out) == []
+    # The chunk is the shortest text with "furry" in it.
+    rows = sql(out, "SELECT DISTINCT text, granularity, similarity > 0, len(candidates) FROM region_text").rows
+    assert rows == [("a furry animal", "chunk", True, 4)]
+    said = sql(
+        out,
+        "SELECT c.text, c.granularity, c.specialist, count(*) FROM (SELECT unnest(candidates) AS c FROM region_text "
+        "WHERE label = 'dog') GROUP BY ALL ORDER BY ALL",
+    ).rows
+    assert said == [
+        ("a furry animal", "chunk", "wordy", 3),
+        ("a furry animal on the green grass", "brief", "wordy", 3),
+        ("dog", "phrase", None, 3),
+        ("the green grass", "chunk", "wordy", 3),
+    ]
+    scored = sql(out, "SELECT specialist, min(similarity) > 0 FROM text GROUP BY 1 ORDER BY 1").rows
+    assert scored == [("words", False), ("wordy", True)]
