@@ -104,7 +104,7 @@ class Schedule:
         counts.peak_memory = max(counts.peak_memory, receipt.memory)
         shard = self._open[job.shard]
         if job.hi is not None:
-            self._part_done(shard, job)
+            self._part_done(shard, job, job.hi)
             return
         old = shard.newest[job.node]
         shard.newest[job.node] = receipt.sidecar
@@ -159,7 +159,7 @@ class Schedule:
 
     def written_off(self, job: Job) -> None:
         """The one-image part of a killer has been committed (by `engine.job.commit_lost`)."""
-        self._part_done(self._open[job.shard], job)
+        self._part_done(self._open[job.shard], job, job.lo + 1)
 
     # -- bookkeeping ------------------------------------------------------------------------------------
 
@@ -279,8 +279,7 @@ class Schedule:
         inputs = [s.generation for i in self.graph.nodes[index].inputs if (s := state.newest[i]) is not None]
         return max([0, *inputs, *([own.generation] if own else [])])
 
-    def _part_done(self, shard: _Shard, job: Job) -> None:
-        hi = job.lo + 1 if job.hi is None else job.hi  # a shard of one image is written off whole
+    def _part_done(self, shard: _Shard, job: Job, hi: int) -> None:
         part = Part(self.plan.name(job.shard), job.generation, job.lo, hi)
         shard.parts.setdefault(job.node, []).append(part)
         ranges = shard.pending.get(job.node, set())
