@@ -31,7 +31,7 @@ def decide(frames: Frames, texts: Sequence[Grouped], tokens: Grouped, config: Ph
 
     `texts` are kept rows of DECIDED_TEXTS, one table for each stage that made some; `tokens` (TOKENS) has those of all.
     Rows stand by image, then in the order of `texts`, then from left to right. `number` is how many things a phrase
-    asks for, 0 where it does not say. Reasons in order: pronoun, no noun, blacklist, too long.
+    asks for, 0 for a plural that does not say. Reasons in order: pronoun, no noun, blacklist, too long.
 
     Raises:
         StoreError: a table is not over the images of `frames`.
