@@ -35,6 +35,25 @@ def encode(mask: NDArray[np.bool_]) -> str:
     return _text(_coco.encode(np.asfortranarray(mask).view(np.uint8)))
 
 
+def encode_part(mask: NDArray[np.bool_], left: int, top: int, height: int, width: int) -> str | None:
+    """The code of a small mask (h, w) at its place in an image, without drawing the image; None for an empty mask.
+
+    Raises:
+        RecordError: the mask leaves the image.
+    """
+    _check_size(height, width)
+    if min(left, top) < 0 or top + mask.shape[0] > height or left + mask.shape[1] > width:
+        raise RecordError(f"a mask {mask.shape} at row {top} and column {left} leaves an image of {width} x {height}")
+    steps = np.diff(np.pad(mask, ((1, 1), (0, 0))).astype(np.int8), axis=0).T  # one row a column of the image
+    column, start = np.nonzero(steps == 1)
+    _, end = np.nonzero(steps == -1)
+    if not column.size:
+        return None
+    base = (left + column) * height + top
+    borders = np.stack([base + start, base + end], axis=1).ravel()
+    return _from_counts(np.diff(np.concatenate([[0], borders, [height * width]])), height, width)
+
+
 def decode(rle: str, height: int, width: int) -> NDArray[np.bool_]:
     """The mask (height, width) of a code, in Fortran order.
 

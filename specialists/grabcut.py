@@ -61,7 +61,7 @@ class GrabCut:
             x0, y0 = np.floor(asked[:2]).astype(int)
             x1, y1 = np.ceil(asked[2:]).astype(int)
             inside = self._cut(image.pixels, (x0, y0, x1, y1))
-            found.append(_embed(inside, x0, y0, image.height, image.width))
+            found.append(masks.encode_part(inside, x0, y0, image.height, image.width))
             scores[i] = EXPECTED_IOU * _fills(inside)
         return Masks(found, scores)
 
@@ -116,16 +116,3 @@ def _fills(mask: NDArray[np.bool_]) -> float:
     if not rows.size:
         return 0.0
     return float((rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1) / mask.size)
-
-
-def _embed(mask: NDArray[np.bool_], left: int, top: int, height: int, width: int) -> str | None:
-    """The code of the mask at its place in the image, without drawing the image; None for an empty mask."""
-    steps = np.diff(np.pad(mask, ((1, 1), (0, 0))).astype(np.int8), axis=0).T  # one row a column of the image
-    column, start = np.nonzero(steps == 1)
-    _, end = np.nonzero(steps == -1)
-    if not column.size:
-        return None
-    base = (left + column) * height + top
-    borders = np.stack([base + start, base + end], axis=1).ravel()
-    counts = np.diff(np.concatenate([[0], borders, [height * width]]))
-    return masks.from_uncompressed(counts.tolist(), height, width)

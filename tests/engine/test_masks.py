@@ -23,6 +23,20 @@ def test_decode_undoes_encode_and_pycocotools_reads_the_code(mask):
     assert np.array_equal(coco.decode({"size": [height, width], "counts": code.encode()}), mask)
 
 
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 5), st.integers(0, 5), st.integers(0, 2**32 - 1))
+def test_a_part_encoded_in_its_place_equals_drawing_it(height, width, left, top, seed):
+    mask = np.random.default_rng(seed).random((height, width)) < 0.5
+    whole = np.zeros((height + top + seed % 3, width + left + seed % 2), np.bool_)
+    whole[top : top + height, left : left + width] = mask
+    assert masks.encode_part(mask, left, top, *whole.shape) == (masks.encode(whole) if mask.any() else None)
+
+
+def test_a_part_outside_the_image_is_refused():
+    for left, top in [(-1, 0), (0, -1), (3, 0), (0, 3)]:
+        with pytest.raises(RecordError, match="leaves an image of 4 x 4"):
+            masks.encode_part(np.ones((2, 2), np.bool_), left, top, 4, 4)
+
+
 @given(st.lists(arrays(np.bool_, (7, 5)), max_size=20))
 def test_area_and_bbox_agree_with_counting_pixels(stack):
     codes = [masks.encode(mask) for mask in stack]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine import masks
 from engine.records import Image
-from specialists.grabcut import GrabCut, GrabCutConfig, _embed
+from specialists.grabcut import GrabCut, GrabCutConfig
 from specialists.recorded import RecordedConfig, RecordedDetector
 
 COCO50 = Path(__file__).resolve().parents[3] / "shared" / "data" / "coco50"
@@ -74,15 +74,6 @@ def test_any_box_gives_a_mask_inside_it(height: int, width: int, data: st.DataOb
     assert columns.max() < np.ceil(x1)
     assert rows.max() < np.ceil(y1)
     assert 0 <= found.scores[0] <= 1
-
-
-@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 5), st.integers(0, 5), st.integers(0, 2**32 - 1))
-def test_embedding_equals_drawing(height: int, width: int, left: int, top: int, seed: int) -> None:
-    mask = np.random.default_rng(seed).random((height, width)) < 0.5
-    whole = np.zeros((height + top + seed % 3, width + left + seed % 2), np.bool_)
-    whole[top : top + height, left : left + width] = mask
-    code = _embed(mask, left, top, *whole.shape)
-    assert (np.zeros_like(whole) if code is None else masks.decode(code, *whole.shape)).tolist() == whole.tolist()
 
 
 def test_one_colour_image(grabcut: GrabCut) -> None:
