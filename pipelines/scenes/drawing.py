@@ -1,5 +1,6 @@
 """A set of scenes in a folder."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import cv2
@@ -9,15 +10,25 @@ import simplejpeg
 from engine.errors import ConfigError, UserError
 from pipelines.scenes.difficulty import level
 from pipelines.scenes.model import Scene
+from pipelines.scenes.palette import COLOURS
 from pipelines.scenes.render import MAX_SIZE, MIN_SIZE, scene
 from pipelines.scenes.truth import TruthWriter
 
 
-def draw(dest: Path, count: int, seed: int, size: int = 256, difficulty: str = "normal") -> int:
+def draw(
+    dest: Path,
+    count: int,
+    seed: int,
+    size: int = 256,
+    difficulty: str = "normal",
+    colours: Collection[str] = COLOURS,
+) -> int:
     """Draw `count` scenes of `size` pixels a side into the folder `dest`, with their truth; how many were drawn.
 
     Images are `scene_000000.jpg` and so on (`.png` on easy), beside `truth.json`, `coco.json` and `captions.json`
     (see `truth`). Scene k depends on the seed and on k alone, so a longer set begins with the shorter one.
+
+    Things are painted in `colours`, a kind that has none of them in its own.
 
     Raises:
         ConfigError: a count below 1, a negative seed, a size outside 64..2048, or no such difficulty.
@@ -35,7 +46,7 @@ def draw(dest: Path, count: int, seed: int, size: int = 256, difficulty: str = "
         dest.mkdir(parents=True, exist_ok=True)
         with TruthWriter(dest, names, seed, size, difficulty) as truth:
             for i, name in enumerate(names):
-                drawn = scene(seed, size, difficulty, i)
+                drawn = scene(seed, size, difficulty, i, colours)
                 (dest / name).write_bytes(encode(drawn))
                 truth.add(drawn)
     except OSError as error:

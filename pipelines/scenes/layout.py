@@ -1,5 +1,6 @@
 """What a scene holds and where: a setting, its things, and how they relate."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -63,17 +64,21 @@ class Thing:
 
 @dataclass(slots=True)
 class Layout:
-    """A scene before it is painted; `relations` are (subject, predicate, object) by the things themselves."""
+    """A scene before it is painted; `relations` are (subject, predicate, object) by the things themselves.
+
+    Things are painted in `colours` alone; a kind that has none of them keeps its own.
+    """
 
     setting: Setting
+    colours: frozenset[str] = frozenset(COLOURS)
     things: list[Thing] = field(default_factory=list)
     relations: list[tuple[Thing, str, Thing]] = field(default_factory=list)
 
 
-def compose(rng: np.random.Generator) -> Layout:
+def compose(rng: np.random.Generator, colours: Collection[str] = COLOURS) -> Layout:
     """Choose and place everything of one scene, in painting order."""
     setting = SETTINGS[_pick(rng, tuple(SETTINGS))]
-    layout = Layout(setting)
+    layout = Layout(setting, frozenset(colours))
     wanted = int(rng.integers(5, 10))
     for _ in range(3 * wanted):
         if len(layout.things) >= wanted:
@@ -107,7 +112,7 @@ def _member(rng: np.random.Generator, zone: Zone) -> tuple[str, tuple[str, ...]]
 def _add(rng: np.random.Generator, layout: Layout, zone: Zone, kind: str, poses: tuple[str, ...]) -> None:
     """Place one thing of the kind, and perhaps what it holds, what is on it, or what is behind it."""
     holds = kind == "person" and zone.name != "road" and rng.random() < 0.4
-    thing = _thing(rng, kind, ("holding",) if holds else poses, zone.name)
+    thing = _thing(rng, layout, kind, ("holding",) if holds else poses, zone.name)
     if not _place(rng, layout, thing, zone):
         return
     if holds:
@@ -119,12 +124,17 @@ def _add(rng: np.random.Generator, layout: Layout, zone: Zone, kind: str, poses:
 
 
 def _thing(
-    rng: np.random.Generator, kind_name: str, poses: tuple[str, ...], zone: str, sizes: tuple[str, ...] = ()
+    rng: np.random.Generator,
+    layout: Layout,
+    kind_name: str,
+    poses: tuple[str, ...],
+    zone: str,
+    sizes: tuple[str, ...] = (),
 ) -> Thing:
     kind = KINDS[kind_name]
     known = dict(kind.poses) | ({"holding": "standing"} if kind_name == "person" else {})
     pose = _pick(rng, poses or tuple(known if kind_name != "person" else dict(kind.poses)))
-    colour = _pick(rng, kind.colours)
+    colour = _pick(rng, tuple(c for c in kind.colours if c in layout.colours) or kind.colours)
     pattern = _pick(rng, ("plain", "plain", *PATTERNS[1:])) if kind.patterned else "plain"
     size = _pick(rng, sizes or tuple(SIZES))
     pen = Pen(COLOURS[colour], variety=int(rng.integers(16)), patterned=pattern != "plain", font=_pick(rng, FONTS))
@@ -165,7 +175,7 @@ def _hold(rng: np.random.Generator, layout: Layout, holder: Thing) -> None:
     free = tuple(kind for kind in _HELD if _absent(layout, kind))
     if not free:
         return
-    held = _thing(rng, _pick(rng, free), (), holder.zone, ("medium",))
+    held = _thing(rng, layout, _pick(rng, free), (), holder.zone, ("medium",))
     held.scale *= SIZES[holder.size]
     held.flip = holder.flip
     _attach(layout, held, "grip", holder, "hand", "holding")
@@ -181,7 +191,7 @@ def _put_on(rng: np.random.Generator, layout: Layout, support: Thing) -> None:
     )
     if kind in ("cat", "person", "gift", "lamp") and support.kind in ("chair", "table"):
         sizes = (support.size,)
-    thing = _thing(rng, kind, poses, support.zone, sizes)
+    thing = _thing(rng, layout, kind, poses, support.zone, sizes)
     if support.kind == "chair" and kind == "person":
         thing.flip = support.flip
     shift = rng.uniform(-0.5, 0.5) * support.scale if support.kind in ("table", "bench") else 0.0
@@ -211,7 +221,7 @@ def _put_before(rng: np.random.Generator, layout: Layout, back: Thing, zone: Zon
     if not options:
         return
     kind, poses, _ = options[int(rng.integers(len(options)))]
-    thing = _thing(rng, kind, poses, zone.name)
+    thing = _thing(rng, layout, kind, poses, zone.name)
     x0, _, x1, y1 = back.box()
     a0, _, a1, _ = thing.box()
     side = -1 if rng.random() < 0.5 else 1

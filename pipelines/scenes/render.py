@@ -1,5 +1,7 @@
 """One scene from its seed: composed, painted, described."""
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +9,7 @@ from pipelines.scenes.captions import describe
 from pipelines.scenes.difficulty import degrade, level, perspective
 from pipelines.scenes.layout import Layout, Thing, compose
 from pipelines.scenes.model import Relation, Scene, SceneObject, Word
+from pipelines.scenes.palette import COLOURS
 from pipelines.scenes.raster import (
     SUPERSAMPLE,
     Canvas,
@@ -22,10 +25,13 @@ from pipelines.scenes.relations import relate
 MIN_SIZE, MAX_SIZE = 64, 2048
 
 
-def scene(seed: int, size: int = 256, difficulty: str = "normal", index: int = 0) -> Scene:
+def scene(
+    seed: int, size: int = 256, difficulty: str = "normal", index: int = 0, colours: Collection[str] = COLOURS
+) -> Scene:
     """Scene number `index` of the set of a seed; the same arguments give the same scene, bit by bit.
 
-    What is drawn depends on `seed` and `index` alone: another difficulty shows the same things less well.
+    What is drawn depends on `seed`, `index` and `colours` alone: another difficulty shows the same things less well.
+    Things are painted in `colours`; a kind that has none of them (the sun is yellow) keeps its own.
 
     Raises:
         ConfigError: there is no such difficulty.
@@ -34,7 +40,7 @@ def scene(seed: int, size: int = 256, difficulty: str = "normal", index: int = 0
     how = level(difficulty)
     # A generator for each concern, so that a change of one leaves the others as they were.
     content, camera, teller = (np.random.default_rng([seed, index, stream]) for stream in range(3))
-    layout = compose(content)
+    layout = compose(content, colours)
     canvas = Canvas.blank(size)
     side = float(canvas.owner.shape[0])
     view = np.diag([side, side, 1.0]) @ perspective(camera, how)

@@ -1,0 +1,323 @@
+"""The Florence-2: transformers' own architecture, made small, with a tokenizer of its own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.scenes.kinds import CATEGORIES
+from pipelines.starter import dense, phrases
+from pipelines.starter.augment import cut_out, relight
+from pipelines.starter.scenes import SIZE, Example
+from pipelines.starter.trainer import Course, quickly
+from specialists.florence_targets import (
+    MARKS,
+    POLYGONS,
+    PROMPTS,
+    SEPARATOR,
+    dequantise,
+    parse_boxes,
+    prompt,
+    render_dense,
+    render_grounding,
+    render_od,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import Florence2Processor, PreTrainedTokenizerFast
+
+TOKENS: Final = 8  # of an image, on a side
+CELLS: Final = 16  # on a side, of which the dense teacher asks: four a token
+MEAN: Final = (0.485, 0.456, 0.406)
+STD: Final = (0.229, 0.224, 0.225)
+QUESTIONS: Final = 4  # of one image in a step; the vision tower runs once for all
+_CROPS: Final = 0.15  # of the images are a single thing, cut out
+# Neighbouring marks are nearly right, and the loss says so: the standard deviation, in marks, of the wanted
+# distribution about the true one. A bin is a quarter of a pixel here.
+_SPREAD: Final = 6.0
+_TASKS: Final[dict[str, float]] = {
+    "CAPTION_TO_PHRASE_GROUNDING": 0.42, "OD": 0.18, "DENSE_REGION_CAPTION": 0.1,
+    "CAPTION": 0.1, "DETAILED_CAPTION": 0.1, "MORE_DETAILED_CAPTION": 0.1,
+}  # fmt: skip
+_GRANULARITY: Final = {"CAPTION": "brief", "DETAILED_CAPTION": "detailed", "MORE_DETAILED_CAPTION": "more_detailed"}
+_SPECIAL: Final = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")  # BART's, in its order
+_BOS, _PAD, _EOS = 0, 1, 2
+
+
+@dataclass(slots=True)
+class Florence:
+    """`texts`: captions from which the tokenizer learns its words."""
+
+    name: str
+    course: Course
+    texts: tuple[str, ...] = ()
+    _processor: "Florence2Processor | None" = None
+
+    def learn(self, examples: list[Example]) -> None:
+        """Learn the words of the captions of `examples`; the same examples give the same tokenizer."""
+        said = {caption["text"] for example in examples for caption in example.truth["captions"].values()}
+        self._processor = _processor(sorted(said))
+
+    @property
+    def processor(self) -> "Florence2Processor":
+        if self._processor is None:
+            raise RuntimeError("the Florence-2 has no tokenizer yet: call learn(examples) first")
+        return self._processor
+
+    @property
+    def tokenizer(self) -> "PreTrainedTokenizerFast":
+        return cast("PreTrainedTokenizerFast", self.processor.tokenizer)
+
+    def build(self) -> "torch.nn.Module":
+        import torch
+
+        student = torch.nn.Module()
+        student.florence = _network(self.tokenizer)
+        student.florence.set_attn_implementation("eager")  # twice as fast as fused attention on a CPU, backwards
+        student.dense = dense.head(_WIDTHS[-1], (CELLS // TOKENS) ** 2)
+        return student
+
+    def batch(self, examples: list[Example], rng: np.random.Generator) -> dict[str, Any]:
+        import torch
+
+        pixels, asked, answered, owner, wanted = [], [], [], [], []
+        whole = np.eye(2, 3)
+        for i, example in enumerate(examples):
+            thing = phrases.any_thing(example, rng) if rng.random() < _CROPS else None
+            if thing is None:
+                pixels.append(relight(example.pixels(), rng))
+                wanted.append(dense.targets(example, whole, mirrored=False, cells=CELLS))
+                pairs = _questions(example, rng)
+            else:
+                image, matrix = cut_out(example, thing, rng)
+                pixels.append(relight(image, rng))
+                wanted.append(dense.targets(example, matrix, mirrored=False, cells=CELLS))
+                pairs = [
+                    (prompt("CAPTION"), phrases.sentence([example.truth["objects"][thing]], ("pattern", "colour")))
+                ]
+            asked += [question for question, _ in pairs]
+            answered += [answer for _, answer in pairs]
+            owner += [i] * len(pairs)
+        questions = self.tokenizer(asked, return_tensors="pt", padding=True)
+        answers = self.tokenizer(answered, return_tensors="pt", padding=True)
+        return {
+            "pixels": torch.from_numpy(np.stack(pixels)),
+            "owner": torch.tensor(owner),
+            "ids": questions["input_ids"],
+            "mask": questions["attention_mask"],
+            "labels": answers["input_ids"].masked_fill(answers["attention_mask"] == 0, -100),
+            "dense": dense.stacked(wanted),
+        }
+
+    def loss(self, module: "torch.nn.Module", batch: dict[str, Any]) -> "torch.Tensor":
+        import torch
+
+        florence: Any = module.florence
+        with quickly(batch["pixels"].device.type):
+            cells, tokens = _see(florence, batch["pixels"])
+            seen = dense.spread(cast(Any, module.dense)(cells), TOKENS)
+            encoded, mask = _encode(florence, tokens[batch["owner"]], batch["ids"], batch["mask"])
+            logits = florence(encoder_outputs=encoded, attention_mask=mask, labels=batch["labels"]).logits
+        said = _soft_cross_entropy(logits.float(), batch["labels"], self.tokenizer.convert_tokens_to_ids(MARKS[0]))
+        return torch.as_tensor(said + 0.5 * dense.loss(seen, batch["dense"]))
+
+    def validate(self, module: "torch.nn.Module", examples: list[Example]) -> dict[str, float]:
+        """Recall at IoU 0.5 of single phrases that are there, and how often an absent one gets no box."""
+        import torch
+
+        rng = np.random.default_rng(0)
+        found = there = refused = absent = 0
+        for example in examples:
+            pairs = [phrases.phrase(example.truth, rng) for _ in range(6)]
+            asked = [prompt("CAPTION_TO_PHRASE_GROUNDING", text) for text, _ in pairs]
+            with torch.inference_mode():
+                said = self.answer(module, example, asked)
+            for (_, things), text in zip(pairs, said, strict=True):
+                boxes = dequantise(parse_boxes(text).bins, SIZE, SIZE)
+                if not things:
+                    absent += 1
+                    refused += len(boxes) == 0
+                there += len(things)
+                found += _matched(example.boxes()[things], boxes)
+        return {"recall": found / max(there, 1), "refused": refused / max(absent, 1)}
+
+    def answer(self, module: "torch.nn.Module", example: Example, asked: list[str]) -> list[str]:
+        """What the network says to questions about one scene."""
+        import torch
+
+        florence: Any = module.florence
+        questions = self.tokenizer(asked, return_tensors="pt", padding=True).to(florence.device)
+        _, tokens = _see(florence, torch.from_numpy(example.pixels())[None].to(florence.device))
+        ids, mask = questions["input_ids"], questions["attention_mask"]
+        encoded, mask = _encode(florence, tokens.expand(len(asked), -1, -1), ids, mask)
+        said = florence.generate(encoder_outputs=encoded, attention_mask=mask, max_new_tokens=200)
+        texts: list[str] = self.tokenizer.batch_decode(said, skip_special_tokens=False)
+        return texts
+
+    def save(self, module: "torch.nn.Module", folder: Path) -> None:
+        """A folder as transformers writes it, in half precision."""
+        import copy
+
+        florence: Any = copy.deepcopy(module.florence)
+        florence.half().save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+
+
+_WIDTHS: Final = (32, 64, 128, 192)
+_TEXT_WIDTH: Final = 192
+_WORDS: Final = 1000  # of the tokenizer, its alphabet of 256 bytes included
+
+
+def _processor(texts: list[str]) -> "Florence2Processor":
+    """Image processor and tokenizer in one, as transformers wants them (processing_florence2.py)."""
+    from transformers import CLIPImageProcessor, Florence2Processor
+
+    images = CLIPImageProcessor(
+        do_resize=True, size={"height": SIZE, "width": SIZE}, do_center_crop=False, resample=3,
+        image_mean=list(MEAN), image_std=list(STD), image_seq_length=1 + TOKENS**2,
+    )  # fmt: skip
+    writing = r"(.+?)" + r"<loc_(\d+)>" * 8
+    parsers = {
+        "ocr": {"PATTERN": writing, "AREA_THRESHOLD": 0.0},
+        "phrase_grounding": {"banned_grounding_tokens": ["it", "the image"]},
+        **{name: {} for name in ("pure_text", "description_with_bboxes", "description_with_polygons", "polygons",
+                                 "bboxes", "description_with_bboxes_or_polygons")},
+    }  # fmt: skip
+    return Florence2Processor(image_processor=images, tokenizer=_tokenizer(texts), post_processor_config=parsers)
+
+
+def _tokenizer(texts: list[str]) -> "PreTrainedTokenizerFast":
+    """Byte pairs of what is asked and said, then marks of polygons and of the 1000 places; BART's special ids."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.BPE())
+    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=_WORDS,
+        special_tokens=list(_SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    words.train_from_iterator([*texts, *phrases.words(), *PROMPTS.values(), *CATEGORIES], trainer)
+    marks = ["<od>", "</od>", "<ocr>", "</ocr>", *MARKS, SEPARATOR, *POLYGONS, "<image>"]
+    words.add_tokens([AddedToken(mark, normalized=False, special=False) for mark in marks])
+    words.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", _BOS), ("</s>", _EOS)]
+    )
+    bos, pad, eos, unk, mask = _SPECIAL
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words, bos_token=bos, eos_token=eos, pad_token=pad, unk_token=unk, mask_token=mask,
+        extra_special_tokens={"image_token": "<image>"}, model_max_length=512, clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+
+
+def _network(tokenizer: "PreTrainedTokenizerFast") -> "torch.nn.Module":
+    """An untrained network of 5 million parameters."""
+    import torch
+    from transformers import BartConfig, Florence2Config, Florence2ForConditionalGeneration, GenerationConfig
+    from transformers.models.florence2 import Florence2VisionConfig
+
+    ends = {"pad_token_id": _PAD, "bos_token_id": _BOS, "eos_token_id": _EOS, "decoder_start_token_id": _EOS}
+    text = BartConfig(
+        vocab_size=len(tokenizer), d_model=_TEXT_WIDTH, encoder_layers=2, decoder_layers=2, encoder_attention_heads=6,
+        decoder_attention_heads=6, encoder_ffn_dim=4 * _TEXT_WIDTH, decoder_ffn_dim=4 * _TEXT_WIDTH,
+        max_position_embeddings=512, dropout=0.0, forced_eos_token_id=None, **ends,
+    )  # fmt: skip
+    heads = tuple(width // 32 for width in _WIDTHS)
+    vision = Florence2VisionConfig(
+        depths=(1, 1, 2, 1), embed_dim=_WIDTHS, num_heads=heads, num_groups=heads,
+        window_size=8, projection_dim=_TEXT_WIDTH, max_position_embeddings=TOKENS, drop_path_rate=0.0,
+    )  # fmt: skip
+    config = Florence2Config(text_config=text, vision_config=vision, image_token_id=tokenizer.image_token_id, **ends)
+    network = Florence2ForConditionalGeneration(config)
+    network.generation_config = GenerationConfig(**ends, num_beams=1, max_new_tokens=256)
+    _order_marks(network.get_input_embeddings().weight, tokenizer.convert_tokens_to_ids(MARKS[0]), torch)
+    return network
+
+
+def _order_marks(embeddings: "torch.Tensor", first: int, torch: Any) -> None:
+    """Begin with neighbouring marks alike: waves of the place, so that what is learnt of one mark helps the next."""
+    count, width = len(MARKS), embeddings.shape[1]
+    place = torch.arange(count)[:, None] / count
+    waves = 2 ** (torch.arange(width // 2) * (7.0 / (width // 2))) * torch.pi
+    with torch.no_grad():
+        embeddings[first : first + count] = 0.03 * torch.cat([torch.sin(place * waves), torch.cos(place * waves)], 1)
+
+
+def _see(florence: Any, pixels: "torch.Tensor") -> tuple["torch.Tensor", "torch.Tensor"]:
+    """The last stage's grid (n, TOKENS², width), and the image tokens (n, 1 + TOKENS², text width) made of it."""
+    import torch
+
+    mean, std = (torch.tensor(v, device=pixels.device)[:, None, None] for v in (MEAN, STD))
+    image = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
+    features = florence.get_image_features(image)
+    return features.last_hidden_state.flatten(2).transpose(1, 2), features.pooler_output
+
+
+def _encode(
+    florence: Any, tokens: "torch.Tensor", ids: "torch.Tensor", mask: "torch.Tensor"
+) -> tuple[Any, "torch.Tensor"]:
+    """The text encoder's output over image tokens and question, states (n, t, width), and their mask (n, t)."""
+    import torch
+
+    words = florence.get_input_embeddings()(ids)
+    both = torch.cat([tokens.to(words.dtype), words], dim=1)
+    mask = torch.cat([mask.new_ones(tokens.shape[:2]), mask], dim=1)
+    encoded = florence.model.language_model.encoder(inputs_embeds=both, attention_mask=mask)
+    return encoded, mask
+
+
+def _soft_cross_entropy(logits: "torch.Tensor", labels: "torch.Tensor", first: int) -> "torch.Tensor":
+    """Cross entropy over labels that are not -100; for marks, with a Gaussian of `_SPREAD` about the true one."""
+    import torch
+    from torch.nn import functional as f
+
+    kept = labels != -100
+    logits, labels = logits[kept], labels[kept]
+    chances = f.log_softmax(logits, dim=-1)
+    is_mark = (labels >= first) & (labels < first + len(MARKS))
+    plain = -chances[~is_mark].gather(1, labels[~is_mark][:, None]).sum()
+    apart = torch.arange(len(MARKS), device=labels.device)[None] - (labels[is_mark] - first)[:, None]
+    wanted = torch.exp(-0.5 * (apart / _SPREAD) ** 2)
+    wanted = wanted / wanted.sum(dim=1, keepdim=True)
+    soft = -(wanted * chances[is_mark][:, first : first + len(MARKS)]).sum()
+    return (plain + soft) / len(labels)
+
+
+def _questions(example: Example, rng: np.random.Generator) -> list[tuple[str, str]]:
+    """QUESTIONS pairs of a prompt and its target."""
+    names = list(_TASKS)
+    tasks = rng.choice(len(names), QUESTIONS, p=list(_TASKS.values()))
+    return [_question(names[int(task)], example, rng) for task in tasks]
+
+
+def _question(task: str, example: Example, rng: np.random.Generator) -> tuple[str, str]:
+    things, boxes = example.truth["objects"], example.boxes()
+    if task == "OD":
+        return prompt(task), render_od([thing["kind"] for thing in things], boxes, SIZE, SIZE)
+    if task == "DENSE_REGION_CAPTION":
+        said = [phrases.describe([thing]) for thing in things]
+        return prompt(task), render_dense(said, boxes, SIZE, SIZE)
+    if task == "CAPTION_TO_PHRASE_GROUNDING":
+        text, found = phrases.phrase(example.truth, rng)
+        return prompt(task, text), render_grounding([text], [boxes[found]], SIZE, SIZE) or text
+    return prompt(task), example.truth["captions"][_GRANULARITY[task]]["text"]
+
+
+def _matched(truth: NDArray[np.float32], found: NDArray[np.float32]) -> int:
+    """How many true boxes have a found one at IoU 0.5 or more."""
+    if not len(truth) or not len(found):
+        return 0
+    lo = np.maximum(truth[:, None, :2], found[None, :, :2])
+    hi = np.minimum(truth[:, None, 2:], found[None, :, 2:])
+    shared = (hi - lo).clip(0).prod(axis=2)
+    areas = [(b[:, 2:] - b[:, :2]).prod(axis=1) for b in (truth, found)]
+    return int((shared / (areas[0][:, None] + areas[1][None] - shared) >= 0.5).any(axis=1).sum())
+
+
+FLORENCE: Final = Florence("florence2", Course(steps=4200, batch=16, rate=1.2e-3, warmup=300))
