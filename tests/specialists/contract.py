@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from engine import schema as s
 from specialists.base import Role
+from tests.specialists import tiny_florence, tiny_open_clip
 
 IMAGES = [("photo", 128, 96), ("red", 64, 64), ("pixel", 1, 1), ("wide", 400, 4), ("tall", 4, 400)]
 
@@ -49,8 +50,24 @@ def recorded_reader(folder: Path) -> dict[str, Any]:
     return {"path": str(path), "format": "parquet"}
 
 
+def florence(**config: Any) -> Callable[[Path], dict[str, Any]]:
+    """A tiny random checkpoint, and what the role is told."""
+
+    def make(folder: Path) -> dict[str, Any]:
+        made = tiny_florence.processor()
+        return {"path": tiny_florence.save(tiny_florence.network(made), made, folder), **config}
+
+    return make
+
+
 NEEDS: dict[tuple[Role, str], Callable[[Path], dict[str, Any]]] = {
     ("detector", "recorded"): recorded_detector,
     ("captioner", "recorded"): recorded_captioner,
     ("reader", "recorded"): recorded_reader,
+    ("scorer", "open_clip"): lambda folder: {"path": str(tiny_open_clip.seeing_clip(folder))},
+    ("captioner", "coca"): lambda folder: {"path": str(tiny_open_clip.seeing_coca(folder))},
+    ("captioner", "florence2"): florence(max_tokens=12),
+    ("detector", "florence2"): florence(max_tokens=12),
+    ("reader", "florence2"): florence(max_tokens=12),
+    ("grounder", "florence2"): florence(max_boxes=3),
 }

@@ -16,6 +16,7 @@ from specialists.contract import ContractError, check_specialist
 from tests.specialists.contract import NEEDS
 
 CARDS = sorted(registry.cards().items())
+ROUNDING = 1e-4  # networks round differently in batches of another size
 
 
 @pytest.mark.parametrize("card", [card for _, card in CARDS], ids=[f"{role}-{name}" for (role, name), _ in CARDS])
@@ -26,7 +27,7 @@ def test_holds_the_contract(card: Card, tmp_path: Path) -> None:
     make = NEEDS.get((card.role, card.name))
     config = make(tmp_path) if make else {}
     try:
-        check_specialist(card.cls, card.role, config)
+        check_specialist(card.cls, card.role, config, tolerance=ROUNDING if "torch" in card.needs else 0.0)
     except WeightsMissing as error:
         pytest.skip(str(error))
 
