@@ -43,6 +43,9 @@ _VALUES_AT_ONCE: Final = 1 << 24
 # Values of logits that are turned into probabilities at once: 256 MB.
 _LOGITS_AT_ONCE: Final = 1 << 26
 _FREE: Final = -1  # no token is due
+# A mark counts as said when one so many marks away is: a hundredth of the image, which leaves a box what it is. A
+# network that is sure of a place still spreads it over neighbours, and the single mark would look like a guess.
+_NEAR: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,8 @@ class Speech:
 @dataclass(frozen=True, slots=True)
 class Marked:
     """An answer with location marks: its `runs`, and the probability (n,) of every token as the network would have
-    spoken freely. Run i has its text at tokens `text_at[i]` and its first mark at `marks_at[i]`."""
+    spoken freely, that of a mark with those of its near neighbours. Run i has its text at tokens `text_at[i]` and its
+    first mark at `marks_at[i]`."""
 
     runs: Sequence[Run]
     probabilities: NDArray[np.float64]
@@ -237,7 +241,8 @@ class Network:
     def _probabilities(
         self, states: torch.Tensor, real: torch.Tensor, said: Sequence[Sequence[int]]
     ) -> list[NDArray[np.float64]]:
-        """The probability of every token of every answer: one pass over answers that are there already."""
+        """The probability of every token of every answer, of a mark with its near neighbours: one pass over answers
+        that are there already."""
         import torch
 
         opened = [[self._ids.decoder_start_token_id, self._ids.bos_token_id, *tokens] for tokens in said]
@@ -252,10 +257,21 @@ class Network:
             parts = []
             for lo in range(0, len(tokens), step):
                 logits = self._model.lm_head(hidden[lo : lo + step]).float()
-                chosen = logits.gather(1, tokens[lo : lo + step, None])[:, 0]
-                parts.append((chosen - logits.logsumexp(1)).exp())
+                parts.append(self._chances(logits, tokens[lo : lo + step]))
             flat = torch.cat(parts).cpu().numpy().astype(np.float64) if parts else np.zeros(0)
         return np.split(flat, np.cumsum([len(tokens) for tokens in said])[:-1])
+
+    def _chances(self, logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """How likely each of `tokens` (n,) is by `logits` (n, vocabulary)."""
+        import torch
+
+        chances = logits.softmax(1)
+        said = chances.gather(1, tokens[:, None])[:, 0]
+        bins = tokens - self._marks.start
+        total = torch.nn.functional.pad(chances[:, self._marks.start : self._marks.stop].cumsum(1), (1, 0))
+        low, high = (bins - _NEAR).clamp(0, BINS - 1), (bins + _NEAR + 1).clamp(1, BINS)
+        near = total.gather(1, high[:, None]) - total.gather(1, low[:, None])
+        return torch.where((bins >= 0) & (bins < BINS), near[:, 0], said)
 
     def _decoded(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """The text of each row of tokens."""

@@ -151,4 +151,4 @@ def _features(visual: Any, images: "torch.Tensor") -> "torch.Tensor":
     return images
 
 
-CLIP: Final = Clip("clip", Course(steps=1300, batch=64, rate=1.2e-3))
+CLIP: Final = Clip("clip", Course(steps=1100, batch=64, rate=1.2e-3))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.geometry import iou_matrix
 from pipelines.scenes.kinds import CATEGORIES
 from pipelines.starter import dense, phrases
 from pipelines.starter.augment import cut_out, relight
@@ -311,13 +312,7 @@ def _question(task: str, example: Example, rng: np.random.Generator) -> tuple[st
 
 def _matched(truth: NDArray[np.float32], found: NDArray[np.float32]) -> int:
     """How many true boxes have a found one at IoU 0.5 or more."""
-    if not len(truth) or not len(found):
-        return 0
-    lo = np.maximum(truth[:, None, :2], found[None, :, :2])
-    hi = np.minimum(truth[:, None, 2:], found[None, :, 2:])
-    shared = (hi - lo).clip(0).prod(axis=2)
-    areas = [(b[:, 2:] - b[:, :2]).prod(axis=1) for b in (truth, found)]
-    return int((shared / (areas[0][:, None] + areas[1][None] - shared) >= 0.5).any(axis=1).sum())
+    return int((iou_matrix(truth, found) >= 0.5).any(axis=1).sum())
 
 
-FLORENCE: Final = Florence("florence2", Course(steps=4200, batch=16, rate=1.2e-3, warmup=300))
+FLORENCE: Final = Florence("florence2", Course(steps=3000, batch=16, rate=1.2e-3, warmup=300))

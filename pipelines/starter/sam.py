@@ -107,4 +107,4 @@ def _normalised(sam: Any, pixels: "torch.Tensor") -> "torch.Tensor":
     return image
 
 
-SAM: Final = SegmentAnything("sam", Course(steps=2400, batch=8, rate=1e-3))
+SAM: Final = SegmentAnything("sam", Course(steps=1800, batch=8, rate=1e-3))

@@ -72,8 +72,10 @@ def load(folder: Path, wanted: Drawn) -> list[Example]:
             jobs = [pool.submit(draw, chunk, _CHUNK, seed, SIZE, "normal", wanted.colours) for chunk, seed in todo]
             for job in jobs:
                 job.result()
-    examples: list[Example] = []
-    for chunk, _ in chunks:
-        for entry in json.loads((chunk / TRUTH).read_text(encoding="utf-8"))["scenes"]:
-            examples.append(Example((chunk / entry["file_name"]).read_bytes(), entry))
-    return examples[: wanted.count]
+    return [example for chunk, _ in chunks for example in read(chunk)][: wanted.count]
+
+
+def read(folder: Path) -> list[Example]:
+    """The scenes that `draw` put into a folder."""
+    entries = json.loads((folder / TRUTH).read_text(encoding="utf-8"))["scenes"]
+    return [Example((folder / entry["file_name"]).read_bytes(), entry) for entry in entries]
