@@ -134,6 +134,12 @@ class HasWeights(Protocol):
     def weights(self) -> Sequence[Path]: ...
 
 
+class HasDescribe(Protocol):
+    """Optional, for a captioner of crops that says more than one thing of an image: only the brief text of a crop."""
+
+    def describe(self, crops: Sequence[Image]) -> list[Captions]: ...
+
+
 class HasSurvey(Protocol):
     """Optional: look, before any job, at which images it will be asked about; the answers are shown to the user."""
 

@@ -101,9 +101,15 @@ class FlorenceCaptioner(_Florence):
 
     def caption(self, images: Sequence[Image]) -> list[Captions]:
         """One text an image and granularity; the score is the geometric mean of its tokens' probabilities."""
+        return self._said(images, self.config.granularities)
+
+    def describe(self, crops: Sequence[Image]) -> list[Captions]:
+        """The brief text of each crop."""
+        return self._said(crops, ("brief",))
+
+    def _said(self, images: Sequence[Image], asked: Sequence[Granularity]) -> list[Captions]:
         if not images:
             return []
-        asked = self.config.granularities
         questions = [Question(i, prompt(TASKS[wanted])) for i in range(len(images)) for wanted in asked]
         speech = Speech(self.config.max_tokens, self.config.beams)
         said = self._network.speak(self._network.see(images), questions, speech)

@@ -86,8 +86,9 @@ def describe(captioner: Any, batch: Batch) -> Output:
     """Captioner on the crops of accepted object regions → CROP_TEXTS."""
     crops, owners, regions = _crops(batch, batch.inputs["regions"].kept())
     said: list[Captions] = []
+    caption = getattr(captioner, "describe", captioner.caption)
     for lo in range(0, len(crops), captioner.config.batch_size):
-        said += captioner.caption(crops[lo : lo + captioner.config.batch_size])
+        said += caption(crops[lo : lo + captioner.config.batch_size])
     texts = [(owners[i], regions[i], text, float(score)) for i, c in enumerate(said) for text, score in _briefs(c)]
     columns = zip(*texts, strict=True) if texts else [[]] * len(s.CROP_TEXTS)
     arrays = [pa.array(list(c), f.type, from_pandas=True) for c, f in zip(columns, s.CROP_TEXTS, strict=True)]

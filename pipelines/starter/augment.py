@@ -1,9 +1,12 @@
 """What all trainings do to a scene before they show it."""
 
+from typing import Final
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.scenes.palette import COLOURS
 from pipelines.starter.scenes import SIZE, Example
 
 
@@ -20,6 +23,17 @@ def relight(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     gain, offset = rng.uniform(0.9, 1.1), rng.uniform(-13, 13)
     table = np.clip((np.arange(256) - 128) * gain + 128 + offset, 0, 255).astype(np.uint8)
     return np.asarray(table[image], np.uint8)
+
+
+# Moves a scene out of the picture.
+AWAY: Final[NDArray[np.float64]] = np.array([[1.0, 0, 2 * SIZE], [0, 1, 0]])
+
+
+def plain(rng: np.random.Generator) -> tuple[NDArray[np.uint8], str]:
+    """A picture of one colour, about one that has a name, and that name: there are pictures without things."""
+    name = str(rng.choice(list(COLOURS)))
+    colour = np.clip(np.array(COLOURS[name]) + rng.integers(-20, 36, 3), 0, 255).astype(np.uint8)
+    return np.full((SIZE, SIZE, 3), colour, np.uint8), name
 
 
 def cut_out(example: Example, index: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pipelines.scenes.palette import COLOURS
 from pipelines.starter import dense, phrases
-from pipelines.starter.augment import cut_out, relight
-from pipelines.starter.scenes import SIZE, Example
+from pipelines.starter.augment import AWAY, cut_out, plain, relight
+from pipelines.starter.scenes import Example
 from pipelines.starter.trainer import Course, quickly
 from pipelines.starter.vocabulary import EOS, PAD, SIDE, Vocabulary, ids, normalised, save
 
@@ -79,10 +79,8 @@ class Clip:
         matrix, chance = np.eye(2, 3), rng.random()
         thing = phrases.any_thing(example, rng) if chance < _CROPS else None
         if chance > 1 - _PLAIN:
-            colour = str(rng.choice(list(COLOURS)))
-            away = np.array([[1.0, 0, 2 * SIZE], [0, 1, 0]])  # nothing of the scene is to be seen
-            image = np.full((SIZE, SIZE, 3), COLOURS[colour], np.uint8)
-            return image, f"a plain {colour} picture", dense.targets(example, away, mirrored=False, cells=_CELLS)
+            image, colour = plain(rng)
+            return image, f"a plain {colour} picture", dense.targets(example, AWAY, mirrored=False, cells=_CELLS)
         if thing is None:
             image = example.pixels()
             text = example.truth["captions"][str(rng.choice(_GRANULARITIES, p=_AMONG))]["text"]

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.scenes.kinds import KINDS
+from pipelines.scenes.palette import COLOURS
 from pipelines.starter import dense, phrases
-from pipelines.starter.augment import cut_out, relight
+from pipelines.starter.augment import AWAY, cut_out, plain, relight
 from pipelines.starter.clip import against
 from pipelines.starter.scenes import Example
 from pipelines.starter.trainer import Course, quickly
@@ -30,6 +32,7 @@ CONFIG: Final[dict[str, Any]] = {
     "multimodal_cfg": {**_HEADS, "layers": 2},
 }  # fmt: skip
 _CROPS: Final = 0.35  # of the pictures it is shown
+_PLAIN: Final = 0.02  # are of one colour
 _CELLS: Final = SIDE // 16  # on a side: the patches of a picture
 _CONTRAST: Final = 0.3
 
@@ -47,7 +50,8 @@ class Coca:
         """Take the words of the captions of `examples`."""
         said = {example.truth["captions"]["brief"]["text"] for example in examples}
         made = [text[0].upper() + text[1:] for text in phrases.words()]
-        self.vocabulary = Vocabulary.of([*said, *phrases.words(), *made], lowercase=False)
+        plain_ones = [f"A plain {colour} picture." for colour in COLOURS]
+        self.vocabulary = Vocabulary.of([*said, *phrases.words(), *made, *plain_ones], lowercase=False)
         self.tokenizer = self.vocabulary.tokenizer()
 
     def build(self) -> "torch.nn.Module":
@@ -65,24 +69,30 @@ class Coca:
         import torch
 
         pixels, texts, wanted = [], [], []
-        whole = np.eye(2, 3)
         for example in examples:
-            caption = example.truth["captions"]["brief"]
-            plain = len(caption["counts"]) > 1 and rng.random() >= _CROPS
-            thing = None if plain else phrases.any_thing(example, rng)
-            image, matrix = (example.pixels(), whole) if thing is None else cut_out(example, thing, rng)
+            image, matrix, text = self._shown(example, rng)
             pixels.append(relight(image, rng))
             wanted.append(dense.targets(example, matrix, mirrored=False, cells=_CELLS))
-            texts.append(
-                caption["text"]
-                if thing is None
-                else phrases.sentence([example.truth["objects"][thing]], ("pattern", "colour"))
-            )
+            texts.append(text)
         return {
             "pixels": torch.from_numpy(np.stack(pixels)),
             "ids": ids(self.tokenizer, texts, _LENGTH),
             "dense": dense.stacked(wanted),
         }
+
+    @staticmethod
+    def _shown(example: Example, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float64], str]:
+        """A picture, where the scene is in it, and what to say."""
+        caption, chance = example.truth["captions"]["brief"], rng.random()
+        if chance > 1 - _PLAIN:
+            image, colour = plain(rng)
+            return image, AWAY, f"A plain {colour} picture."
+        whole = len(caption["counts"]) > 1 and chance >= _CROPS
+        thing = None if whole else phrases.any_thing(example, rng)
+        if thing is None:
+            return example.pixels(), np.eye(2, 3), caption["text"]
+        image, matrix = cut_out(example, thing, rng)
+        return image, matrix, phrases.sentence([example.truth["objects"][thing]], ("pattern", "colour"))
 
     def loss(self, module: "torch.nn.Module", batch: dict[str, Any]) -> "torch.Tensor":
         import torch

@@ -2,7 +2,8 @@
 
 A tower that must learn from captions alone takes long to find out where things are and what they are. Drawn scenes
 know that for every pixel, so while a network trains, a linear layer on its image tokens also names the kind and the
-colour seen in each cell, and the box of the thing there.
+colour seen in each cell, and the box of the thing there. Where a network reads a question beside the picture, a
+second layer tells which cells the question is about, and their boxes: the decoder then only has to say it.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -21,14 +22,16 @@ if TYPE_CHECKING:
 _KINDS: Final = len(CATEGORIES) + 1  # 0 is the background
 _COLOURS: Final = len(COLOURS) + 1
 _NAMES: Final = tuple(COLOURS)
+MEANT: Final = 5
 CHANNELS: Final = _KINDS + _COLOURS + 4
 _BOX_WEIGHT: Final = 2.0
 
 
 def targets(example: Example, matrix: NDArray[np.float64], mirrored: bool, cells: int) -> dict[str, NDArray[Any]]:
-    """For a grid of `cells` x `cells` over the scene moved by `matrix`: kind, colour (cells²,) and box (cells², 4).
+    """For a grid of `cells` x `cells` over the scene moved by `matrix`: thing, kind, colour (cells²,), box (cells², 4).
 
-    A cell shows the thing at its centre; boxes are distances left, up, right and down from there, in images.
+    A cell shows the thing at its centre: its index plus 1, or 0. Boxes are distances left, up, right and down from
+    there, in images.
     """
     kinds = np.zeros(256, np.int64)
     colours = np.zeros(256, np.int64)
@@ -48,7 +51,12 @@ def targets(example: Example, matrix: NDArray[np.float64], mirrored: bool, cells
     moved = np.clip(boxes * np.tile(matrix.diagonal(), 2) + np.tile(matrix[:, 2], 2), 0, SIZE)[number]
     x, y = np.tile(centres, cells), np.repeat(centres, cells)
     around = np.stack([x - moved[:, 0], y - moved[:, 1], moved[:, 2] - x, moved[:, 3] - y], axis=1) / SIZE
-    return {"kind": kinds[number], "colour": colours[number], "box": around.astype(np.float32)}
+    return {
+        "thing": number.astype(np.int64),
+        "kind": kinds[number],
+        "colour": colours[number],
+        "box": around.astype(np.float32),
+    }
 
 
 def stacked(wanted: list[dict[str, NDArray[Any]]]) -> dict[str, "torch.Tensor"]:
@@ -58,18 +66,29 @@ def stacked(wanted: list[dict[str, NDArray[Any]]]) -> dict[str, "torch.Tensor"]:
     return {key: torch.from_numpy(np.stack([of_one[key] for of_one in wanted])) for key in wanted[0]}
 
 
-def head(width: int, cells: int = 1) -> "torch.nn.Module":
+def head(width: int, cells: int = 1, channels: int = CHANNELS) -> "torch.nn.Module":
     """A linear layer from a token's `width` to all that is asked of its `cells` cells."""
     import torch
 
-    return torch.nn.Linear(width, cells * CHANNELS)
+    return torch.nn.Linear(width, cells * channels)
 
 
-def spread(answers: "torch.Tensor", tokens: int) -> "torch.Tensor":
-    """Answers (n, tokens², k² * CHANNELS) of a grid of tokens as those of its cells (n, (k * tokens)², CHANNELS)."""
-    count, k = len(answers), round((answers.shape[-1] // CHANNELS) ** 0.5)
-    grid = answers.view(count, tokens, tokens, k, k, CHANNELS).transpose(2, 3)
-    return grid.reshape(count, (k * tokens) ** 2, CHANNELS)
+def spread(answers: "torch.Tensor", tokens: int, channels: int = CHANNELS) -> "torch.Tensor":
+    """Answers (n, tokens², k² * channels) of a grid of tokens as those of its cells (n, (k * tokens)², channels)."""
+    count, k = len(answers), round((answers.shape[-1] // channels) ** 0.5)
+    grid = answers.view(count, tokens, tokens, k, k, channels).transpose(2, 3)
+    return grid.reshape(count, (k * tokens) ** 2, channels)
+
+
+def meant(answers: "torch.Tensor", wanted: dict[str, "torch.Tensor"], hits: "torch.Tensor") -> "torch.Tensor":
+    """`answers` (n, cells², 5): is the cell's thing meant (`hits`, bool (n, cells²)), and where is its box."""
+    from torch.nn import functional as f
+
+    said, boxes = answers.float().split((1, 4), dim=-1)
+    weight = hits.float() / hits.sum().clamp(min=1) + (~hits).float() / (~hits).sum().clamp(min=1)
+    named = f.binary_cross_entropy_with_logits(said[..., 0], hits.float(), reduction="none")
+    off = (boxes - wanted["box"]).abs().sum(dim=-1)
+    return (named * weight).sum() + _BOX_WEIGHT * (off * hits).sum() / hits.sum().clamp(min=1)
 
 
 def loss(answers: "torch.Tensor", wanted: dict[str, "torch.Tensor"]) -> "torch.Tensor":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.geometry import iou_matrix
 from pipelines.scenes.kinds import CATEGORIES
 from pipelines.starter import dense, phrases
-from pipelines.starter.augment import cut_out, relight
+from pipelines.starter.augment import AWAY, cut_out, plain, relight
 from pipelines.starter.scenes import SIZE, Example
 from pipelines.starter.trainer import Course, quickly
 from specialists.florence_targets import (
@@ -36,6 +36,7 @@ MEAN: Final = (0.485, 0.456, 0.406)
 STD: Final = (0.229, 0.224, 0.225)
 QUESTIONS: Final = 4  # of one image in a step; the vision tower runs once for all
 _CROPS: Final = 0.15  # of the images are a single thing, cut out
+_PLAIN: Final = 0.02  # are of one colour
 # Neighbouring marks are nearly right, and the loss says so: the standard deviation, in marks, of the wanted
 # distribution about the true one. A bin is a quarter of a pixel here.
 _SPREAD: Final = 6.0
@@ -46,6 +47,7 @@ _TASKS: Final[dict[str, float]] = {
 _GRANULARITY: Final = {"CAPTION": "brief", "DETAILED_CAPTION": "detailed", "MORE_DETAILED_CAPTION": "more_detailed"}
 _SPECIAL: Final = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")  # BART's, in its order
 _BOS, _PAD, _EOS = 0, 1, 2
+Pair = tuple[str, str, list[int]]  # a prompt, its target, and the indices of the objects that it is about
 
 
 @dataclass(slots=True)
@@ -79,29 +81,21 @@ class Florence:
         student.florence = _network(self.tokenizer)
         student.florence.set_attn_implementation("eager")  # twice as fast as fused attention on a CPU, backwards
         student.dense = dense.head(_WIDTHS[-1], (CELLS // TOKENS) ** 2)
+        student.meant = dense.head(_TEXT_WIDTH, (CELLS // TOKENS) ** 2, dense.MEANT)
         return student
 
     def batch(self, examples: list[Example], rng: np.random.Generator) -> dict[str, Any]:
         import torch
 
-        pixels, asked, answered, owner, wanted = [], [], [], [], []
-        whole = np.eye(2, 3)
+        pixels, asked, answered, owner, wanted, hits = [], [], [], [], [], []
         for i, example in enumerate(examples):
-            thing = phrases.any_thing(example, rng) if rng.random() < _CROPS else None
-            if thing is None:
-                pixels.append(relight(example.pixels(), rng))
-                wanted.append(dense.targets(example, whole, mirrored=False, cells=CELLS))
-                pairs = _questions(example, rng)
-            else:
-                image, matrix = cut_out(example, thing, rng)
-                pixels.append(relight(image, rng))
-                wanted.append(dense.targets(example, matrix, mirrored=False, cells=CELLS))
-                pairs = [
-                    (prompt("CAPTION"), phrases.sentence([example.truth["objects"][thing]], ("pattern", "colour")))
-                ]
-            asked += [question for question, _ in pairs]
-            answered += [answer for _, answer in pairs]
+            image, matrix, pairs = _shown(example, rng)
+            pixels.append(relight(image, rng))
+            wanted.append(dense.targets(example, matrix, mirrored=False, cells=CELLS))
+            asked += [question for question, _, _ in pairs]
+            answered += [answer for _, answer, _ in pairs]
             owner += [i] * len(pairs)
+            hits += [np.isin(wanted[-1]["thing"], [thing + 1 for thing in things]) for _, _, things in pairs]
         questions = self.tokenizer(asked, return_tensors="pt", padding=True)
         answers = self.tokenizer(answered, return_tensors="pt", padding=True)
         return {
@@ -111,6 +105,7 @@ class Florence:
             "mask": questions["attention_mask"],
             "labels": answers["input_ids"].masked_fill(answers["attention_mask"] == 0, -100),
             "dense": dense.stacked(wanted),
+            "hits": torch.from_numpy(np.stack(hits)),
         }
 
     def loss(self, module: "torch.nn.Module", batch: dict[str, Any]) -> "torch.Tensor":
@@ -121,9 +116,12 @@ class Florence:
             cells, tokens = _see(florence, batch["pixels"])
             seen = dense.spread(cast(Any, module.dense)(cells), TOKENS)
             encoded, mask = _encode(florence, tokens[batch["owner"]], batch["ids"], batch["mask"])
+            about = cast(Any, module.meant)(encoded.last_hidden_state[:, 1 : 1 + TOKENS**2])
             logits = florence(encoder_outputs=encoded, attention_mask=mask, labels=batch["labels"]).logits
         said = _soft_cross_entropy(logits.float(), batch["labels"], self.tokenizer.convert_tokens_to_ids(MARKS[0]))
-        return torch.as_tensor(said + 0.5 * dense.loss(seen, batch["dense"]))
+        boxes = {"box": batch["dense"]["box"][batch["owner"]]}
+        meant = dense.meant(dense.spread(about, TOKENS, dense.MEANT), boxes, batch["hits"])
+        return torch.as_tensor(said + 0.5 * dense.loss(seen, batch["dense"]) + 0.5 * meant)
 
     def validate(self, module: "torch.nn.Module", examples: list[Example]) -> dict[str, float]:
         """Recall at IoU 0.5 of single phrases that are there, and how often an absent one gets no box."""
@@ -290,24 +288,40 @@ def _soft_cross_entropy(logits: "torch.Tensor", labels: "torch.Tensor", first: i
     return (plain + soft) / len(labels)
 
 
-def _questions(example: Example, rng: np.random.Generator) -> list[tuple[str, str]]:
-    """QUESTIONS pairs of a prompt and its target."""
+def _shown(example: Example, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float64], list[Pair]]:
+    """A picture, where the scene is in it, and what is asked of it."""
+    chance = rng.random()
+    if chance > 1 - _PLAIN:
+        image, colour = plain(rng)
+        return image, AWAY, [(prompt(task), f"A plain {colour} picture.", []) for task in _GRANULARITY]
+    thing = phrases.any_thing(example, rng) if chance < _CROPS else None
+    if thing is None:
+        return example.pixels(), np.eye(2, 3), _questions(example, rng)
+    image, matrix = cut_out(example, thing, rng)
+    said = phrases.sentence([example.truth["objects"][thing]], ("pattern", "colour"))
+    return image, matrix, [(prompt("CAPTION"), said, [thing])]
+
+
+def _questions(example: Example, rng: np.random.Generator) -> list[Pair]:
+    """QUESTIONS prompts with their targets."""
     names = list(_TASKS)
     tasks = rng.choice(len(names), QUESTIONS, p=list(_TASKS.values()))
     return [_question(names[int(task)], example, rng) for task in tasks]
 
 
-def _question(task: str, example: Example, rng: np.random.Generator) -> tuple[str, str]:
+def _question(task: str, example: Example, rng: np.random.Generator) -> Pair:
     things, boxes = example.truth["objects"], example.boxes()
+    everything = list(range(len(things)))
     if task == "OD":
-        return prompt(task), render_od([thing["kind"] for thing in things], boxes, SIZE, SIZE)
+        return prompt(task), render_od([thing["kind"] for thing in things], boxes, SIZE, SIZE), everything
     if task == "DENSE_REGION_CAPTION":
         said = [phrases.describe([thing]) for thing in things]
-        return prompt(task), render_dense(said, boxes, SIZE, SIZE)
+        return prompt(task), render_dense(said, boxes, SIZE, SIZE), everything
     if task == "CAPTION_TO_PHRASE_GROUNDING":
         text, found = phrases.phrase(example.truth, rng)
-        return prompt(task, text), render_grounding([text], [boxes[found]], SIZE, SIZE) or text
-    return prompt(task), example.truth["captions"][_GRANULARITY[task]]["text"]
+        return prompt(task, text), render_grounding([text], [boxes[found]], SIZE, SIZE) or text, found
+    caption = example.truth["captions"][_GRANULARITY[task]]
+    return prompt(task), caption["text"], [i for i in everything if things[i]["id"] in caption["objects"]]
 
 
 def _matched(truth: NDArray[np.float32], found: NDArray[np.float32]) -> int:
