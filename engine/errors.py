@@ -6,6 +6,7 @@ FldError
 │   ├── SourceError          a SOURCE that cannot be planned
 │   ├── OutError             an OUT that cannot be used
 │   ├── WeightsMissing       a model file or package that is not there
+│   ├── TruthError           a file of ground truth that cannot be compared with
 │   └── QueryError           SQL that DuckDB refuses
 ├── ImageError               one image that cannot be decoded (ends in quarantine)
 ├── ReadError                storage that did not give an image this time (tried again, then quarantine)
@@ -38,6 +39,10 @@ class OutError(UserError):
 
 class WeightsMissing(UserError):
     """A model file or a package that a specialist needs is not there."""
+
+
+class TruthError(UserError):
+    """A file of ground truth that cannot be read, or that is not about these images."""
 
 
 class QueryError(UserError):

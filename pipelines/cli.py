@@ -168,6 +168,25 @@ def stats(out: Out, as_json: Json = False) -> None:
         render(found, Console())
 
 
+@app.command("eval")
+def evaluate(
+    out: Out,
+    truth: Annotated[str, typer.Option(metavar="FILE", help="truth.json of `fld scenes`, or COCO instances")],
+    as_json: Json = False,
+) -> None:
+    """Measure OUT, and every single specialist, against ground truth."""
+    from rich.console import Console
+
+    from pipelines.eval import evaluate as run
+    from pipelines.eval import render
+
+    found = run(out, truth)
+    if as_json:
+        _echo_json(found)
+    else:
+        render(found, Console(markup=False, highlight=False))
+
+
 @app.command()
 def sql(
     out: Out,
@@ -191,6 +210,20 @@ def sql(
     for row in answer.rows:
         table.add_row(*("" if value is None else str(value) for value in row), end_section=False)
     Console(markup=False, highlight=False).print(table)
+
+
+@app.command()
+def report(
+    out: Out,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="the page to write, such as report.html")],
+    limit: Annotated[int, typer.Option(min=1, help="images on the page, the first by name")] = 64,
+) -> None:
+    """Write one page that needs nothing else: pictures, boxes, masks, texts, votes and rejections."""
+    from pipelines.report import report as run
+
+    done = run(out, file, limit)
+    without = f", {done.missing} without a picture" if done.missing else ""
+    typer.echo(f"{file}: {done.shown} of {done.images} images{without}, {done.bytes / 1e6:.1f} MB")
 
 
 @app.command()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import OutError, QueryError
-from engine.publish import list_markers
+from engine.publish import Marker, list_markers
 from engine.schema import PUBLISHED
 from engine.store import Store, open_store
 
@@ -73,8 +73,18 @@ def published(store: Store) -> dict[str, list[str]]:
     Raises:
         OutError: nothing is published yet.
     """
+    markers = markers_of(store)
+    # A shard counts once, even where two runs left two markers (`fld verify` reports those).
+    return {table: sorted({f"{store.root}/{marker.table(table)}" for marker in markers}) for table in PUBLISHED}
+
+
+def markers_of(store: Store) -> list[Marker]:
+    """Every marker of published shards.
+
+    Raises:
+        OutError: nothing is published yet.
+    """
     markers = list_markers(store)
     if not markers:
         raise OutError(f"{store.root} has no published shard yet; `fld status {store.root}` says how far it is")
-    # A shard counts once, even where two runs left two markers (`fld verify` reports those).
-    return {table: sorted({f"{store.root}/{marker.table(table)}" for marker in markers}) for table in PUBLISHED}
+    return markers

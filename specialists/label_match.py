@@ -61,7 +61,7 @@ class LabelMatch:
 
     def load(self, device: str) -> None:  # noqa: ARG002 (words need no device)
         """Read the table."""
-        self._words = _extended(_shipped(), self.config.synonyms)
+        self._words = _extended(shipped_words(), self.config.synonyms)
 
     def ground(self, images: Sequence[Image], phrases: Sequence[Phrases]) -> list[Groundings]:
         """The regions that each phrase names.
@@ -70,7 +70,7 @@ class LabelMatch:
         the best n, and a plural of unknown number all. A score is fit (1, 0.9 or 0.7) times the region's score, and
         less in proportion where a phrase asks for more things than there are.
         """
-        words = self._words or _extended(_shipped(), self.config.synonyms)
+        words = self._words or _extended(shipped_words(), self.config.synonyms)
         return [_ground(asked, words) for _, asked in zip(images, phrases, strict=True)]
 
 
@@ -174,7 +174,8 @@ def _position(tokens: Sequence[str], head: str) -> int:
 
 
 @cache
-def _shipped() -> Words:
+def shipped_words() -> Words:
+    """The table in `data/label_words.toml`."""
     table: dict[str, Any] = tomllib.loads(files("specialists").joinpath("data/label_words.toml").read_text("utf-8"))
     return Words(
         _inverted(table["words"]),

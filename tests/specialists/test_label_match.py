@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.records import Groundings, Image, Phrases, Regions
-from specialists.label_match import LabelMatch, LabelMatchConfig, _shipped
+from specialists.label_match import LabelMatch, LabelMatchConfig, shipped_words
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 IMAGE = Image("a", "", 640, 480, lambda: np.zeros((480, 640, 3), np.uint8))
@@ -135,7 +135,7 @@ def test_the_table_speaks_of_cocos_names_and_nothing_else() -> None:
     if not path.is_file():
         pytest.skip("needs the shared COCO sample (../shared/data/coco50)")
     known = {category["name"] for category in json.loads(path.read_text())["categories"]}
-    words = _shipped()
+    words = shipped_words()
     assert words.labels == known
     used = frozenset().union(
         *words.names.values(), *words.kinds.values(), *(of for _, of in words.collectives.values())

@@ -1,0 +1,1 @@
+"""The parts of `fld eval`; `pipelines.eval` puts them together."""
