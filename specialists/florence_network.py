@@ -197,7 +197,7 @@ class Network:
         for lo, hi in _chunks([(seen.shape[1] + len(prompts[i])) * seen.shape[2] * speech.beams for i in order]):
             places = order[lo:hi]
             encoded = self._encode(seen, [questions[i].image for i in places], [prompts[i] for i in places])
-            decoder = _Decoder(self._model, *encoded, [openings[i] for i in places], self._marks)
+            decoder = _Decoder(self._model, *encoded, [openings[i] for i in places], self._marks, places=marks)
             yield places, decode(decoder, len(places), rules), encoded
 
     def _rules(self, speech: Speech, openings: Sequence[Sequence[int]], *, marks: bool) -> Rules:
@@ -268,9 +268,7 @@ class Network:
         chances = logits.softmax(1)
         said = chances.gather(1, tokens[:, None])[:, 0]
         bins = tokens - self._marks.start
-        total = torch.nn.functional.pad(chances[:, self._marks.start : self._marks.stop].cumsum(1), (1, 0))
-        low, high = (bins - _NEAR).clamp(0, BINS - 1), (bins + _NEAR + 1).clamp(1, BINS)
-        near = total.gather(1, high[:, None]) - total.gather(1, low[:, None])
+        near = _near(chances[:, self._marks.start : self._marks.stop]).gather(1, bins.clamp(0, BINS - 1)[:, None])
         return torch.where((bins >= 0) & (bins < BINS), near[:, 0], said)
 
     def _decoded(self, rows: Sequence[Sequence[int]]) -> list[str]:
@@ -292,11 +290,19 @@ class Network:
 class _Decoder:
     """The text decoder in the middle of its answers, with the keys and values of what it has heard and said.
 
-    `openings`: what each answer must start with; after one, only `marks` and the end may follow.
+    `openings`: what each answer must start with; after one, only `marks` and the end may follow. With `places`, marks
+    are weighed as `_as_one` says.
     """
 
     def __init__(
-        self, model: Any, states: torch.Tensor, real: torch.Tensor, openings: Sequence[Sequence[int]], marks: range
+        self,
+        model: Any,
+        states: torch.Tensor,
+        real: torch.Tensor,
+        openings: Sequence[Sequence[int]],
+        marks: range,
+        *,
+        places: bool,
     ) -> None:
         import torch
         from transformers import DynamicCache, EncoderDecoderCache
@@ -306,6 +312,7 @@ class _Decoder:
         self._states, self._real = states, real
         self._cache = EncoderDecoderCache(DynamicCache(config=self._ids), DynamicCache(config=self._ids))
         self._spoken, self._beams = 0, 1
+        self._marks = marks if places else None
         self._openings = _padded(openings, _FREE).to(self.device) if any(openings) else None  # (n, longest)
         self._after = torch.full((self._ids.vocab_size,), -torch.inf, device=self.device)
         self._after[[*marks, self._ids.eos_token_id]] = 0
@@ -326,6 +333,10 @@ class _Decoder:
             use_cache=True,
         ).last_hidden_state[:, -1]
         logits: torch.Tensor = self._model.lm_head(hidden).float().view(n, w, -1)
+        if self._marks is not None:
+            logits[..., self._marks.start : self._marks.stop] = _as_one(
+                logits[..., self._marks.start : self._marks.stop]
+            )
         logits = logits if self._openings is None else logits + self._bias(self._openings)[:, None]
         self._spoken += 1
         return logits
@@ -353,6 +364,31 @@ class _Decoder:
             self._beams = width
         if self._openings is not None:
             self._openings = self._openings[sentences]
+
+
+def _near(chances: torch.Tensor) -> torch.Tensor:
+    """The probabilities of marks (…, BINS), each with its near neighbours'."""
+    import torch
+
+    total = torch.nn.functional.pad(chances.cumsum(-1), (1, 0))
+    places = torch.arange(BINS, device=chances.device)
+    return total[..., (places + _NEAR + 1).clamp(max=BINS)] - total[..., (places - _NEAR).clamp(min=0)]
+
+
+def _as_one(logits: torch.Tensor) -> torch.Tensor:
+    """The logits of marks (…, BINS) with the middle of the likeliest neighbourhood speaking for all, the rest impossible.
+
+    Whether a place comes next is one question, and which place another. A network that is sure of a place but not of
+    the single mark gives each mark little, less than the end of the answer, which has no neighbours to share with.
+    """
+    import torch
+
+    # The farther away, the less a neighbour counts: where one mark has it all, that mark it is.
+    weight = 1 - torch.arange(-_NEAR, _NEAR + 1, device=logits.device).abs() / (_NEAR + 1)
+    chances = logits.softmax(-1).reshape(-1, 1, BINS)
+    around = torch.nn.functional.conv1d(chances, weight.view(1, 1, -1), padding=_NEAR)
+    best = around.view(logits.shape).argmax(-1, keepdim=True)
+    return torch.full_like(logits, -torch.inf).scatter(-1, best, logits.logsumexp(-1, keepdim=True))
 
 
 def _chunks(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
