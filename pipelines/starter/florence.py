@@ -22,6 +22,7 @@ from specialists.florence_targets import (
     PROMPTS,
     SEPARATOR,
     prompt,
+    quantise,
     render_dense,
     render_grounding,
     render_od,
@@ -75,6 +76,10 @@ class Florence:
     def tokenizer(self) -> "PreTrainedTokenizerFast":
         return cast("PreTrainedTokenizerFast", self.processor.tokenizer)
 
+    @property
+    def _first_mark(self) -> int:
+        return int(cast(int, self.tokenizer.convert_tokens_to_ids(MARKS[0])))
+
     def build(self) -> "torch.nn.Module":
         import torch
 
@@ -99,12 +104,19 @@ class Florence:
             hits += [np.isin(wanted[-1]["thing"], [thing + 1 for thing in things]) for _, _, things in pairs]
         questions = self.tokenizer(asked, return_tensors="pt", padding=True)
         answers = self.tokenizer(answered, return_tensors="pt", padding=True)
+        labels = answers["input_ids"].masked_fill(answers["attention_mask"] == 0, -100)
+        places = [quantise(example.boxes(), SIZE, SIZE) for example in examples]
+        look = [
+            _where(row, places[i], wanted[i]["thing"], self._first_mark)
+            for row, i in zip(labels.numpy(), owner, strict=True)
+        ]
         return {
             "pixels": torch.from_numpy(np.stack(pixels)),
             "owner": torch.tensor(owner),
             "ids": questions["input_ids"],
             "mask": questions["attention_mask"],
-            "labels": answers["input_ids"].masked_fill(answers["attention_mask"] == 0, -100),
+            "labels": labels,
+            "look": torch.from_numpy(np.stack(look)),
             "dense": dense.stacked(wanted),
             "hits": torch.from_numpy(np.stack(hits)),
         }
@@ -118,11 +130,12 @@ class Florence:
             seen = dense.spread(cast(Any, module.dense)(cells), TOKENS)
             encoded, mask = _encode(florence, tokens[batch["owner"]], batch["ids"], batch["mask"])
             about = cast(Any, module.meant)(encoded.last_hidden_state[:, 1 : 1 + TOKENS**2])
-            logits = florence(encoder_outputs=encoded, attention_mask=mask, labels=batch["labels"]).logits
-        said = _soft_cross_entropy(logits.float(), batch["labels"], self.tokenizer.convert_tokens_to_ids(MARKS[0]))
+            out = florence(encoder_outputs=encoded, attention_mask=mask, labels=batch["labels"], output_attentions=True)
+        said = _soft_cross_entropy(out.logits.float(), batch["labels"], self._first_mark)
         boxes = {"box": batch["dense"]["box"][batch["owner"]]}
         meant = dense.meant(dense.spread(about, TOKENS, dense.MEANT), boxes, batch["hits"])
-        return torch.as_tensor(said + 0.5 * dense.loss(seen, batch["dense"]) + 0.5 * meant)
+        looked = _looked(out.cross_attentions, batch["look"])
+        return torch.as_tensor(said + 0.5 * dense.loss(seen, batch["dense"]) + 0.5 * meant + 0.4 * looked)
 
     def validate(self, module: "torch.nn.Module", examples: list[Example]) -> dict[str, float]:
         """Recall at IoU 0.5 of single phrases that are there, and how often an absent one gets no box.
@@ -277,6 +290,41 @@ def _soft_cross_entropy(logits: "torch.Tensor", labels: "torch.Tensor", first: i
     return (plain + soft) / len(labels)
 
 
+def _where(
+    labels: NDArray[np.int64], boxes: NDArray[np.int64], things: NDArray[np.int64], first: int
+) -> NDArray[np.bool_]:
+    """For every label (t,) that is a mark, the image tokens (t, TOKENS²) that show the thing whose box it is part of.
+
+    `boxes` (n, 4) in bins, `things` (CELLS²,) the thing of each cell plus 1.
+    """
+    look = np.zeros((len(labels), TOKENS**2), np.bool_)
+    marks = np.flatnonzero(labels >= first)
+    at = marks[: len(marks) // 4 * 4].reshape(-1, 4)
+    same = (labels[at][:, None] - first == boxes[None]).all(axis=2)
+    k = CELLS // TOKENS
+    cells = things.reshape(TOKENS, k, TOKENS, k).transpose(0, 2, 1, 3).reshape(TOKENS**2, k * k)
+    for places, match in zip(at, same, strict=True):
+        if match.any():
+            look[places] = (cells == int(match.argmax()) + 1).any(axis=1)
+    return look
+
+
+def _looked(attentions: tuple["torch.Tensor", ...], look: "torch.Tensor") -> "torch.Tensor":
+    """How far the first head of each layer of the decoder, saying a mark, is from looking at the thing itself.
+
+    `attentions`: of each layer (rows, heads, t, s) over the image tokens, a mean one first, and the question. To learn
+    where to look from what it then says would take a small network most of its course.
+    """
+    marks = look.any(dim=-1)
+    count = marks.sum().clamp(min=1)
+    missed = [
+        -(of_layer[:, 0, :, 1 : 1 + TOKENS**2].float() * look).sum(-1).clamp(min=1e-4).log() for of_layer in attentions
+    ]
+    return sum(
+        ((of_layer * marks).sum() / count for of_layer in missed), start=look.new_zeros((), dtype=marks.float().dtype)
+    )
+
+
 def _shown(example: Example, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float64], list[Pair]]:
     """A picture, where the scene is in it, and what is asked of it."""
     chance = rng.random()
@@ -323,4 +371,4 @@ def _asked(pairs: list[tuple[str, list[int]]]) -> Phrases:
     return Phrases(texts, [""] * count, np.zeros(count, np.int32), nothing)
 
 
-FLORENCE: Final = Florence("florence2", Course(steps=4200, batch=16, rate=1.2e-3, warmup=300))
+FLORENCE: Final = Florence("florence2", Course(steps=5500, batch=16, rate=1.2e-3, warmup=300))
