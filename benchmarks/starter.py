@@ -119,7 +119,7 @@ def _scorer(made: Any, chosen: Chosen, examples: list[Example]) -> dict[str, flo
     for granularity in ("brief", "detailed", "more_detailed"):
         texts = [example.truth["captions"][granularity]["text"] for example in examples]
         right, asked = 0, []
-        for i, own in enumerate(texts):
+        for own in texts:
             others = [texts[j] for j in rng.permutation(len(texts)).tolist() if texts[j] != own][:19]
             asked.append([own, *others])
         for lo, (_, images) in zip(

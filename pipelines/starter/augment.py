@@ -18,6 +18,11 @@ def zoom(rng: np.random.Generator, least: float, most: float) -> NDArray[np.floa
     return np.array([[scale, 0, x], [0, scale, y]], np.float64)
 
 
+def moved(boxes: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is left in the picture of boxes (n, 4) that an affine matrix (2, 3) without rotation moves."""
+    return np.clip(boxes * np.tile(matrix.diagonal(), 2) + np.tile(matrix[:, 2], 2), 0, SIZE)
+
+
 def relight(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Another contrast and brightness, within a tenth; hues stay, for colours are part of the truth."""
     gain, offset = rng.uniform(0.9, 1.1), rng.uniform(-13, 13)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipelines.scenes.kinds import CATEGORIES
 from pipelines.scenes.palette import COLOURS
+from pipelines.starter.augment import moved
 from pipelines.starter.scenes import SIZE, Example
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ def targets(example: Example, matrix: NDArray[np.float64], mirrored: bool, cells
     seen = cv2.warpAffine(owner, matrix, (SIZE, SIZE), flags=cv2.INTER_NEAREST)
     centres = ((np.arange(cells) + 0.5) * SIZE / cells).astype(int)
     number = seen[np.ix_(centres, centres)].reshape(-1)
-    moved = np.clip(boxes * np.tile(matrix.diagonal(), 2) + np.tile(matrix[:, 2], 2), 0, SIZE)[number]
+    box = moved(boxes, matrix)[number]
     x, y = np.tile(centres, cells), np.repeat(centres, cells)
-    around = np.stack([x - moved[:, 0], y - moved[:, 1], moved[:, 2] - x, moved[:, 3] - y], axis=1) / SIZE
+    around = np.stack([x - box[:, 0], y - box[:, 1], box[:, 2] - x, box[:, 3] - y], axis=1) / SIZE
     return {
         "thing": number.astype(np.int64),
         "kind": kinds[number],

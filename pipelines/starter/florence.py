@@ -12,7 +12,7 @@ from engine.geometry import iou_matrix
 from engine.records import Image, Phrases, Regions
 from pipelines.scenes.kinds import CATEGORIES
 from pipelines.starter import dense, phrases
-from pipelines.starter.augment import AWAY, cut_out, plain, relight
+from pipelines.starter.augment import AWAY, cut_out, moved, plain, relight
 from pipelines.starter.scenes import SIZE, Example
 from pipelines.starter.trainer import Course, quickly
 from specialists.florence2 import FlorenceGrounder, FlorenceGrounderConfig
@@ -88,12 +88,13 @@ class Florence:
         student.florence.set_attn_implementation("eager")  # twice as fast as fused attention on a CPU, backwards
         student.dense = dense.head(_WIDTHS[-1], (CELLS // TOKENS) ** 2)
         student.meant = dense.head(_TEXT_WIDTH, (CELLS // TOKENS) ** 2, dense.MEANT)
+        student.marks = torch.nn.Linear(_TEXT_WIDTH, 4 * _TEXT_WIDTH)
         return student
 
     def batch(self, examples: list[Example], rng: np.random.Generator) -> dict[str, Any]:
         import torch
 
-        pixels, asked, answered, owner, wanted, hits = [], [], [], [], [], []
+        pixels, asked, answered, owner, wanted, hits, places = [], [], [], [], [], [], []
         for i, example in enumerate(examples):
             image, matrix, pairs = _shown(example, rng)
             pixels.append(relight(image, rng))
@@ -101,11 +102,11 @@ class Florence:
             asked += [question for question, _, _ in pairs]
             answered += [answer for _, answer, _ in pairs]
             owner += [i] * len(pairs)
+            places.append(quantise(moved(example.boxes(), matrix), SIZE, SIZE))
             hits += [np.isin(wanted[-1]["thing"], [thing + 1 for thing in things]) for _, _, things in pairs]
         questions = self.tokenizer(asked, return_tensors="pt", padding=True)
         answers = self.tokenizer(answered, return_tensors="pt", padding=True)
         labels = answers["input_ids"].masked_fill(answers["attention_mask"] == 0, -100)
-        places = [quantise(example.boxes(), SIZE, SIZE) for example in examples]
         look = [
             _where(row, places[i], wanted[i]["thing"], self._first_mark)
             for row, i in zip(labels.numpy(), owner, strict=True)
@@ -119,6 +120,9 @@ class Florence:
             "look": torch.from_numpy(np.stack(look)),
             "dense": dense.stacked(wanted),
             "hits": torch.from_numpy(np.stack(hits)),
+            "token_marks": torch.from_numpy(
+                np.stack([_token_marks(hit, wanted[i]["thing"], places[i]) for hit, i in zip(hits, owner, strict=True)])
+            ),
         }
 
     def loss(self, module: "torch.nn.Module", batch: dict[str, Any]) -> "torch.Tensor":
@@ -129,13 +133,30 @@ class Florence:
             cells, tokens = _see(florence, batch["pixels"])
             seen = dense.spread(cast(Any, module.dense)(cells), TOKENS)
             encoded, mask = _encode(florence, tokens[batch["owner"]], batch["ids"], batch["mask"])
-            about = cast(Any, module.meant)(encoded.last_hidden_state[:, 1 : 1 + TOKENS**2])
+            tokens = encoded.last_hidden_state[:, 1 : 1 + TOKENS**2]
+            about = cast(Any, module.meant)(tokens)
+            marks = self._said_by_tokens(module, tokens, batch["token_marks"])
             out = florence(encoder_outputs=encoded, attention_mask=mask, labels=batch["labels"], output_attentions=True)
         said = _soft_cross_entropy(out.logits.float(), batch["labels"], self._first_mark)
         boxes = {"box": batch["dense"]["box"][batch["owner"]]}
         meant = dense.meant(dense.spread(about, TOKENS, dense.MEANT), boxes, batch["hits"])
+        told = _soft_cross_entropy(marks.float(), batch["token_marks"][batch["token_marks"] >= 0], 0)
         looked = _looked(out.cross_attentions, batch["look"])
-        return torch.as_tensor(said + 0.5 * dense.loss(seen, batch["dense"]) + 0.5 * meant + 0.4 * looked)
+        return torch.as_tensor(said + 0.5 * dense.loss(seen, batch["dense"]) + 0.5 * (meant + told) + 0.4 * looked)
+
+    def _said_by_tokens(
+        self, module: "torch.nn.Module", tokens: "torch.Tensor", wanted: "torch.Tensor"
+    ) -> "torch.Tensor":
+        """Logits (k, 1000) of the four marks of the box meant at each image token that shows a thing that is meant.
+
+        With the embeddings of the marks themselves, so that what the decoder has to say is there to be copied.
+        """
+        florence: Any = module.florence
+        shows = wanted[..., 0] >= 0
+        states = cast(Any, module.marks)(tokens[shows]).view(-1, tokens.shape[-1])
+        embeddings = florence.get_input_embeddings().weight[self._first_mark : self._first_mark + len(MARKS)]
+        logits: torch.Tensor = states @ embeddings.T.to(states.dtype)
+        return logits
 
     def validate(self, module: "torch.nn.Module", examples: list[Example]) -> dict[str, float]:
         """Recall at IoU 0.5 of single phrases that are there, and how often an absent one gets no box.
@@ -307,6 +328,14 @@ def _where(
         if match.any():
             look[places] = (cells == int(match.argmax()) + 1).any(axis=1)
     return look
+
+
+def _token_marks(hits: NDArray[np.bool_], things: NDArray[np.int64], boxes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The bins (TOKENS², 4) of the box of a thing that is meant and seen in a token, -1 where none is."""
+    k = CELLS // TOKENS
+    cells = np.where(hits, things, 0).reshape(TOKENS, k, TOKENS, k).transpose(0, 2, 1, 3).reshape(TOKENS**2, k * k)
+    none = np.full((1, 4), -1, np.int64)
+    return np.asarray(np.concatenate([none, boxes])[cells.max(axis=1)], np.int64)
 
 
 def _looked(attentions: tuple["torch.Tensor", ...], look: "torch.Tensor") -> "torch.Tensor":
