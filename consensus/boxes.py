@@ -172,12 +172,11 @@ def _run(
 
     boxes = np.ascontiguousarray(_float(columns.boxes))
     specialists, labels = _int(columns.specialists), _int(columns.labels)
-    groups = columns.groups()
     if reference:
         # ensemble_boxes reverses an ascending sort, so of equal scores the later box comes first
-        order = np.lexsort((-np.arange(len(columns)), -strengths, groups))
+        order = np.lexsort((-np.arange(len(columns)), -strengths, columns.groups()))
     else:
-        order = _canonical(boxes, strengths, specialists, labels, roles != kernels.GOLD, groups)
+        order = kernels.canonical(_int(columns.offsets), roles != kernels.GOLD, strengths, boxes, labels, specialists)
     cluster_of, means, offsets = kernels.cluster(
         boxes, order, _int(columns.offsets), strengths, specialists, labels, roles,
         iou_threshold, label_bonus, duplicate_iou, reference,
@@ -186,19 +185,6 @@ def _run(
     members = used[np.argsort(cluster_of[used], kind="stable")]
     counts = np.bincount(cluster_of[used], minlength=len(means))
     return _Found(offsets, means, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), members)
-
-
-def _canonical(
-    boxes: NDArray[np.float64],
-    strengths: NDArray[np.float64],
-    specialists: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    not_gold: NDArray[np.bool_],
-    groups: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Order that does not depend on the order of input: (n,)."""
-    x0, y0, x1, y1 = boxes.T
-    return np.lexsort((specialists, labels, y1, x1, y0, x0, -strengths, not_gold, groups))
 
 
 def _reference_scores(
@@ -232,9 +218,10 @@ def _ranked(
     found: _Found, scores: NDArray[np.float64], labels: NDArray[np.int64], winners: NDArray[np.int64]
 ) -> Clusters:
     """The clusters in descending score within their group, ties by coordinates, then label."""
-    groups = np.repeat(np.arange(len(found.groups) - 1), np.diff(found.groups))
-    x0, y0, x1, y1 = found.boxes.T
-    order = np.lexsort((labels, y1, x1, y0, x0, -scores, groups))
+    from consensus import kernels
+
+    same = np.zeros(len(labels), np.int64)
+    order = kernels.canonical(found.groups, same.astype(bool), scores, found.boxes, labels, same)
     sizes = np.diff(found.member_offsets)[order]
     ends = np.cumsum(sizes)
     # positions in the old `members` of each cluster's run, in the new order

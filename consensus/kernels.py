@@ -21,11 +21,11 @@ ALONE: Final = 2  # founds a cluster that nobody may join
 SKIP: Final = 3  # is in no cluster
 
 
-def _kernel(function: F) -> F:
+def kernel(function: F) -> F:
     return cast(F, numba.njit(cache=True, nogil=True)(function))
 
 
-@_kernel
+@kernel
 def iou(ax0: float, ay0: float, ax1: float, ay1: float, bx0: float, by0: float, bx1: float, by1: float) -> float:
     """Intersection over union of two boxes (x0, y0, x1, y1); 0 where the union has no area."""
     width = min(ax1, bx1) - max(ax0, bx0)
@@ -37,7 +37,55 @@ def iou(ax0: float, ay0: float, ax1: float, ay1: float, bx0: float, by0: float, 
     return shared / union if union > 0.0 else 0.0
 
 
-@_kernel
+@kernel
+def _before(
+    a: int,
+    b: int,
+    late: NDArray[np.bool_],
+    strengths: NDArray[np.float64],
+    boxes: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    specialists: NDArray[np.int64],
+) -> bool:
+    if late[a] != late[b]:
+        return bool(late[b])
+    if strengths[a] != strengths[b]:
+        return bool(strengths[a] > strengths[b])
+    for k in (0, 2, 1, 3):
+        if boxes[a, k] != boxes[b, k]:
+            return bool(boxes[a, k] < boxes[b, k])
+    if labels[a] != labels[b]:
+        return bool(labels[a] < labels[b])
+    return bool(specialists[a] < specialists[b])
+
+
+@kernel
+def canonical(
+    offsets: NDArray[np.int64],
+    late: NDArray[np.bool_],
+    strengths: NDArray[np.float64],
+    boxes: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    specialists: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Rows of each group in an order that does not depend on the order of input: (n,).
+
+    Rows that are not `late` first, then descending strength, then coordinates, label and specialist ascending.
+    """
+    order = np.empty(len(strengths), np.int64)
+    for g in range(len(offsets) - 1):
+        lo, hi = offsets[g], offsets[g + 1]
+        order[lo:hi] = lo + np.argsort(-strengths[lo:hi])
+        for i in range(lo + 1, hi):  # by strength they stand already; this moves late rows and settles ties
+            row, at = order[i], i
+            while at > lo and _before(row, order[at - 1], late, strengths, boxes, labels, specialists):
+                order[at] = order[at - 1]
+                at -= 1
+            order[at] = row
+    return order
+
+
+@kernel
 def _join(
     box: int,
     founded: int,
@@ -88,7 +136,7 @@ def _join(
     return best, best_twin
 
 
-@_kernel
+@kernel
 def cluster(
     boxes: NDArray[np.float64],
     order: NDArray[np.int64],
@@ -158,7 +206,7 @@ def cluster(
     return cluster_of, means[:founded], groups
 
 
-@_kernel
+@kernel
 def vote(
     member_offsets: NDArray[np.int64],
     members: NDArray[np.int64],
@@ -211,7 +259,7 @@ def vote(
     return winner, support
 
 
-@_kernel
+@kernel
 def best_match(
     boxes: NDArray[np.float64],
     groups: NDArray[np.int64],
@@ -234,7 +282,7 @@ def best_match(
     return index, value
 
 
-@_kernel
+@kernel
 def _token_f1(ids: NDArray[np.int64], a: int, a_end: int, b: int, b_end: int) -> float:
     total = (a_end - a) + (b_end - b)
     shared = 0
@@ -248,7 +296,7 @@ def _token_f1(ids: NDArray[np.int64], a: int, a_end: int, b: int, b_end: int) ->
     return 2.0 * shared / total if total > 0 else 0.0
 
 
-@_kernel
+@kernel
 def agree(
     ids: NDArray[np.int64],
     token_offsets: NDArray[np.int64],

@@ -1,0 +1,261 @@
+"""Expectation-maximisation without labels: from what specialists said to how far each can be trusted.
+
+`count` (`consensus.evidence`) looks at shards, each by itself; `merge` adds; `update` here sees only the sums. Pseudo-
+counts are weak and stand for what is true of detectors in general; each is worth the few boxes that it names.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from consensus import evidence as e
+from consensus.boxes import BoxFusionConfig
+from consensus.evidence import F64, I64, Flags, Shard, Statistics, real
+from consensus.reliability import BINS, LOGIT_LIMIT, SIZES, Model, Reliabilities
+from engine.errors import ConfigError
+
+_RECALL, _RIGHT, _AGREES, _JOINS, _SPREAD = 0.6, 0.85, 0.3, 0.05, 0.05  # what is assumed before anything is seen
+_LABELS: Final = 100.0  # boxes by which labels of things and of nothing are drawn to those of all
+_SLOPE: Final = 1.5  # log odds between a specialist's middle and its highest scores, where nobody else can tell
+
+
+class LearningConfig(BaseModel):
+    """How reliabilities are learned. Every value is our choice."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rounds: int = Field(default=12, ge=1, description="rounds of expectation and maximisation")
+    by_size: float = Field(
+        default=10.0, gt=0, description="things after which recall at a size is believed as much as recall over all"
+    )
+    by_label: float = Field(
+        default=10.0, gt=0, description="things after which recall of a label is believed as much as recall over all"
+    )
+
+
+def estimate(
+    shards: Sequence[Shard],
+    specialists: Sequence[str],
+    labels: Sequence[str],
+    knows: Flags,
+    fusion: BoxFusionConfig,
+    config: LearningConfig | None = None,
+    gold: Flags | None = None,
+    above: Sequence[tuple[int, int]] = (),
+) -> Reliabilities:
+    """Reliabilities of `specialists` (S) from a sample of shards; no labels are needed.
+
+    `knows` (S, L) says which labels a specialist can name, `gold` (S,) who is human, `above` holds (narrow, broad) label
+    numbers of words that contain others. The order of shards, and of rows within an image, changes no bit of the result.
+
+    Raises:
+        ConfigError: `knows` has another shape than specialists by labels.
+    """
+    n, n_labels = len(specialists), len(labels)
+    if knows.shape != (n, n_labels):
+        raise ConfigError(f"knows must be {n} specialists by {n_labels} labels, not {knows.shape}")
+    config = config or LearningConfig()
+    human = np.zeros(n, bool) if gold is None else gold
+    human_knows = np.asarray(knows[human].any(axis=0), bool)
+    model = _first(shards, n, n_labels, knows & ~human[:, None], above)
+    agreement = [e.support(shard, e.weigh(shard, model, fusion), model) for shard in shards]
+    trusted = _trusted_scores(real(np.sum(agreement, axis=0)))[:, None]
+    model = model._replace(score_llr=trusted * model.score_llr)
+    for _ in range(config.rounds):
+        parts = []
+        for shard in shards:
+            weighed = e.weigh(shard, model, fusion)
+            parts.append(e.count(shard, e.judge(shard, weighed, human_knows), model))
+        model = update(e.merge(parts), model, config)
+        model = model._replace(score_llr=trusted * model.score_llr)
+    return Reliabilities(list(specialists), list(labels), model)
+
+
+def _first(shards: Sequence[Shard], n: int, n_labels: int, knows: Flags, above: Sequence[tuple[int, int]]) -> Model:
+    """What is assumed before the first round: everyone alike, and higher scores better."""
+    said = np.sum([np.bincount(shard.columns.labels, minlength=n_labels) for shard in shards], axis=0)
+    share = (said + 1) / (said + 1).sum()
+    total = float(said.sum()) / (2 * max(n, 1) * len(SIZES))
+    return Model(
+        things=np.full(len(SIZES), total + 1),
+        share=share,
+        recall=np.full((n, len(SIZES), n_labels), _RECALL),
+        knows=knows,
+        parent=np.full(n, -1),
+        tie=np.zeros(n),
+        founds=np.full((n, len(SIZES)), total + 1),
+        joins=np.full((n, n), _JOINS),
+        noise_share=share,
+        noise_agrees=np.array([_AGREES]),
+        right=np.full(n, _RIGHT),
+        error_keys=np.zeros(0, np.int64),
+        error_share=np.zeros(0),
+        error_rest=np.ones(n_labels),
+        spread=np.full((n, len(SIZES), 4), _SPREAD**2),
+        bias=np.zeros((n, 4)),
+        kin=np.zeros((n, n)),
+        ranks=np.arange(n),
+        score_at=_quantiles(np.sum([e.histogram(shard.columns, n) for shard in shards], axis=0)),
+        score_llr=np.tile(np.linspace(-_SLOPE, _SLOPE, BINS), (n, 1)),
+        above_keys=np.sort(np.array([narrow * n_labels + broad for narrow, broad in above], np.int64)),
+    )
+
+
+def _quantiles(histogram: I64) -> F64:
+    """The middle of each of BINS equal parts of every specialist's scores, as logits: (S, BINS)."""
+    edges = np.linspace(-LOGIT_LIMIT, LOGIT_LIMIT, e.GRID + 1)
+    centres = (edges[1:] + edges[:-1]) / 2
+    total = np.cumsum(histogram, axis=1)
+    wanted = (np.arange(BINS) + 0.5) / BINS
+    return np.stack([centres[np.searchsorted(row, wanted * row[-1])] if row[-1] else np.linspace(-3, 3, BINS)
+                     for row in total])  # fmt: skip
+
+
+def update(sums: Statistics, model: Model, config: LearningConfig) -> Model:
+    """The M-step: the likeliest reliabilities given the sums, drawn to the pseudo-counts."""
+    n_labels = len(model.share)
+    mass, noise = real(sums.label_mass), real(sums.noise_mass)
+    said = (mass + noise + 1e-3) / (mass + noise + 1e-3).sum()
+    share, noise = mass + _LABELS * said, noise + _LABELS * said
+    rows = sums.error_keys // max(n_labels, 1)
+    wrong = real(sums.errors)
+    about = np.bincount(rows, wrong, minlength=n_labels)
+    named, agreeing = real(sums.named), real(sums.agreeing)
+    kin = _kin(real(sums.alike))
+    parent, tie = _tree(_tied(real(sums.together)))
+    spread, bias = _exactness(real(sums.sides), model, kin)
+    return model._replace(
+        things=real(sums.things) + 0.5,
+        share=share / share.sum(),
+        recall=_recall(real(sums.found), real(sums.chances), config),
+        parent=parent,
+        tie=tie,
+        founds=real(sums.founds) + 0.1,
+        joins=np.clip((real(sums.joined) + 4 * _JOINS) / (real(sums.could_join) + 4), 0.002, 0.95),
+        noise_share=noise / noise.sum(),
+        noise_agrees=np.array([(agreeing[0] + 5 * _AGREES) / (agreeing[1] + 5)]),
+        right=np.clip((named[0] + 10 * _RIGHT) / (named[1] + 10), 0.05, 0.995),
+        error_keys=sums.error_keys,
+        error_share=wrong / (about[rows] + 3),
+        error_rest=3 / (about + 3),
+        spread=spread,
+        bias=bias,
+        kin=kin,
+        ranks=np.argsort(np.argsort(spread.mean(axis=(1, 2)), kind="stable"), kind="stable"),
+        score_llr=_curves(real(sums.scores)),
+    )
+
+
+def _recall(found: F64, chances: F64, config: LearningConfig) -> F64:
+    """Recall from counts (S, 3, L): over all, then by size, times what is special about a label: (S, 3, L)."""
+    overall = (found.sum(axis=(1, 2)) + 1) / (chances.sum(axis=(1, 2)) + 2)
+    by_size = (found.sum(axis=2) + config.by_size * overall[:, None]) / (chances.sum(axis=2) + config.by_size)
+    expected = (chances * by_size[:, :, None]).sum(axis=1)
+    prior = config.by_label * overall[:, None]
+    special = (found.sum(axis=1) + prior) / (expected + prior)
+    return np.asarray(np.clip(by_size[:, :, None] * special[:, None, :], 0.02, 0.97))
+
+
+def _curves(counts: F64) -> F64:
+    """log likelihood ratio of each bin from counts (2, S, BINS) on nothing and on things, made monotone: (S, BINS)."""
+    false, true = counts
+    total_false, total_true = false.sum(axis=1, keepdims=True) + 0.5, true.sum(axis=1, keepdims=True) + 0.5
+    part = total_true / (total_true + total_false)
+    # two boxes that tell nothing in each bin, and a quarter of each neighbour
+    near = [np.pad(h, ((0, 0), (1, 1)), mode="edge") for h in (false, true)]
+    false, true = (0.25 * h[:, :-2] + 0.5 * h[:, 1:-1] + 0.25 * h[:, 2:] for h in near)
+    value = np.log((true + 2 * part) / (false + 2 * (1 - part))) - np.log(total_true / total_false)
+    return np.stack([_rising(row, weight) for row, weight in zip(value, true + false + 1e-3, strict=True)])
+
+
+def _rising(values: F64, weights: F64) -> F64:
+    """The closest rising sequence, by pooling neighbours that fall (Ayer et al. 1955)."""
+    blocks: list[tuple[float, float, int]] = []
+    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
+        blocks.append((value, weight, 1))
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            (v, w, n), (v2, w2, n2) = blocks.pop(-2), blocks.pop()
+            blocks.append(((v * w + v2 * w2) / (w + w2), w + w2, n + n2))
+    return np.repeat([block[0] for block in blocks], [block[2] for block in blocks])
+
+
+def _kin(moments: F64) -> F64:
+    """Squared correlation of two specialists' scores given what is there, drawn to 0 by ten boxes: (S, S)."""
+    mass, x, y, xx, yy, xy = np.swapaxes(moments, 0, 1)
+    safe = np.maximum(mass, 1e-9)
+    covariance = (xy - x * y / safe).sum(axis=0)
+    own = np.maximum(xx - x * x / safe, 0).sum(axis=0) * np.maximum(yy - y * y / safe, 0).sum(axis=0)
+    total = mass.sum(axis=0)
+    correlation = covariance / np.sqrt(own + 1e-9) * total / (total + 10)
+    kin = np.clip(correlation, 0, 1) ** 2
+    np.fill_diagonal(kin, 0.0)
+    return np.asarray(np.maximum(kin, kin.T))
+
+
+def _trusted_scores(moments: F64) -> F64:
+    """How far a specialist's scores are evidence at all: (S,) in 0..1.
+
+    A score that has nothing to do with how others agree tells nothing; left alone, expectation-maximisation would
+    believe whatever it is told first. Nothing up to a correlation of one standard error, everything from three on; a
+    specialist whom nobody can confirm is believed, unless only copies of it are there to do so.
+    """
+    mass, x, y, xx, yy, xy, copied = moments
+    safe = np.maximum(mass, 1e-9)
+    spread = np.maximum(xx - x * x / safe, 0) * np.maximum(yy - y * y / safe, 0)
+    errors = (xy - x * y / safe) / np.sqrt(np.maximum(spread, 1e-9)) * np.sqrt(mass)
+    return np.asarray(np.where(spread > 1e-6, np.clip((errors - 1) / 2, 0, 1), copied < mass / 2))
+
+
+def _tied(sums: F64) -> F64:
+    """Correlation of presence beyond recall, drawn to 0 by five things: (S, S)."""
+    return np.asarray(np.clip(sums[0] / (sums[1] + 5), 0, 0.999))
+
+
+def _tree(tied: F64) -> tuple[I64, F64]:
+    """The tree of largest correlations, grown from specialist 0: parents (S,) (-1: none) and correlations (S,)."""
+    n = len(tied)
+    parent, tie = np.full(n, -1), np.zeros(n)
+    outside = np.arange(n) > 0
+    for _ in range(n - 1):
+        reach = np.where(outside[:, None] & ~outside[None, :], tied, -1.0)
+        child, closest = np.unravel_index(np.argmax(reach), reach.shape)
+        if tied[child, closest] > 0:
+            parent[child], tie[child] = closest, tied[child, closest]
+        outside[child] = False
+    return parent, tie
+
+
+def _exactness(sides: F64, model: Model, kin: F64) -> tuple[F64, F64]:
+    """Variance (S, 3, 4) and bias (S, 4) of sides from differences of pairs, for whom truth cancels out.
+
+    A difference has the sum of two variances; expectation-maximisation splits it. Kin make the same errors, so what
+    they agree in says nothing.
+    """
+    n = len(model.right)
+    sides = sides + np.swapaxes(sides, 0, 1) * np.array([1.0] + [-1.0] * 4 + [1.0] * 4)
+    trust = np.maximum(1 - 2 * kin, 0) * (1 - np.eye(n))
+    mass = sides[..., 0] * trust[..., None]
+    bias = _biases(sides, trust)
+    squared = sides[..., 5:] / np.maximum(sides[..., :1], 1e-9)
+    v = model.spread
+    for _ in range(20):
+        both = v[:, None] + v[None, :]
+        part = v[:, None] / both
+        expected = part * v[None, :] + part**2 * squared
+        top = (mass[..., None] * expected).sum(axis=1)
+        bottom = mass.sum(axis=1)[..., None]
+        pooled = (top.sum(axis=(0, 1, 2)) + _SPREAD**2) / (4 * bottom.sum() + 1)
+        own = (top.sum(axis=(1, 2)) + 4 * pooled) / (4 * bottom.sum(axis=(1, 2)) + 4)
+        v = (top + 10 * own[:, None, None]) / (bottom + 10)
+    return np.maximum(v, 1e-6), bias
+
+
+def _biases(sides: F64, trust: F64) -> F64:
+    """Shift (S, 4) of each specialist's sides against the others', drawn to 0 by twenty things."""
+    n = len(trust)
+    mass = (sides[..., 0].sum(axis=2)) * trust
+    shift = sides[..., 1:5].sum(axis=2) * trust[..., None]
+    laplacian = np.diag(mass.sum(axis=1) + 20) - mass
+    return np.asarray(np.linalg.solve(laplacian, shift.sum(axis=1))) if n else np.zeros((0, 4))

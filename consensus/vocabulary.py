@@ -1,0 +1,103 @@
+"""Different words for one thing: aliases, plurals, and words that contain others.
+
+The shipped table (`data/words.txt`, written for this project from general knowledge) covers the 80 names of COCO with
+their usual synonyms and kinds, and what of LVIS, Objects365 and Open Images is near them. It is far from all of the
+1,203 names of LVIS or the 600 of Open Images: a word that is not in it stands for itself, and a user adds own lines.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+
+from engine.errors import ConfigError
+
+_IRREGULAR = {"people": "person", "men": "man", "women": "woman", "children": "child", "geese": "goose",
+              "mice": "mouse", "knives": "knife", "calves": "calf", "sheep": "sheep", "wolves": "wolf",
+              "loaves": "loaf", "shelves": "shelf", "leaves": "leaf", "feet": "foot", "teeth": "tooth"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """`names` maps every known word to its thing's name, `broader` a name to the names directly above it."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    broader: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def shipped(cls) -> "Vocabulary":
+        """The table that comes with this project."""
+        return cls().extended(resources.files("consensus").joinpath("data/words.txt").read_text("utf-8").splitlines())
+
+    def extended(self, lines: Iterable[str]) -> "Vocabulary":
+        """With more lines `name < broader, broader : alias, alias`; what they say of a word replaces what was known.
+
+        Raises:
+            ConfigError: a line has no name, or a word is made broader than itself.
+        """
+        names, broader = dict(self.names), dict(self.broader)
+        for line in lines:
+            text = line.split("#")[0].strip()
+            if not text:
+                continue
+            head, _, aliases = text.partition(":")
+            name, _, above = head.partition("<")
+            name = _plain(name)
+            if not name:
+                raise ConfigError(f"the vocabulary's line {line!r} has no name; write `name < broader : alias, alias`")
+            names.update(dict.fromkeys((name, *_words(aliases)), name))
+            if above.strip() or name not in broader:
+                broader[name] = _words(above)
+        found = Vocabulary(names, broader)
+        for name in broader:
+            if name in found.above(name):
+                raise ConfigError(f"the vocabulary makes {name!r} broader than itself; remove one of its `<`")
+        return found
+
+    def name(self, word: str) -> str:
+        """The name of the thing: an alias's, a plural's singular's, else the word itself in lower case."""
+        plain = _plain(word)
+        if plain in self.names:
+            return self.names[plain]
+        return next((self.names[single] for single in _singulars(plain) if single in self.names), plain)
+
+    def above(self, word: str) -> frozenset[str]:
+        """Names of everything that contains the thing, at any distance."""
+        found: set[str] = set()
+        waiting = list(self.broader.get(self.name(word), ()))
+        while waiting:
+            name = self.name(waiting.pop())
+            if name not in found:
+                found.add(name)
+                waiting += self.broader.get(name, ())
+        return frozenset(found)
+
+    def pairs(self, labels: Sequence[str]) -> list[tuple[int, int]]:
+        """(narrow, broad) positions in `labels`, which are names, of each two of which one contains the other."""
+        place = {label: i for i, label in enumerate(labels)}
+        return [(i, place[name]) for i, label in enumerate(labels) for name in self.above(label) if name in place]
+
+    def knows(self, words: Iterable[str] | None, labels: Sequence[str]) -> list[bool]:
+        """Which of `labels` a specialist of that vocabulary (None: any word) can name, be it by a broader word."""
+        if words is None:
+            return [True] * len(labels)
+        known = {self.name(word) for word in words}
+        return [label in known or not known.isdisjoint(self.above(label)) for label in labels]
+
+
+def _plain(word: str) -> str:
+    return " ".join(word.replace("_", " ").lower().split())
+
+
+def _words(listed: str) -> tuple[str, ...]:
+    return tuple(word for word in map(_plain, listed.split(",")) if word)
+
+
+def _singulars(word: str) -> tuple[str, ...]:
+    """What the singular of a word's last part may be, by English rules and the common exceptions."""
+    first, _, last = word.rpartition(" ")
+    if last in _IRREGULAR:
+        found = [_IRREGULAR[last]]
+    else:
+        endings = (("ies", "y"), ("s", ""), ("es", ""))
+        found = [last.removesuffix(ending) + instead for ending, instead in endings if last.endswith(ending)]
+    return tuple(f"{first} {single}".strip() for single in found)

@@ -1,0 +1,215 @@
+"""Reliabilities learned without labels, and what they make of boxes, in worlds whose truth is known."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from consensus.boxes import BoxColumns, BoxFusionConfig
+from consensus.evidence import Shard
+from consensus.fusion import fuse
+from consensus.learning import estimate
+from consensus.reliability import Reliabilities, report
+from engine.errors import ConfigError, StoreError
+
+LABELS = ["ball", "cat", "dog", "kite", "tree"]
+CELL = 120.0
+FUSION = BoxFusionConfig()
+
+
+@dataclass
+class Member:
+    recall: float
+    false: float  # false boxes an image
+    noise: float = 0.02
+    right: float = 0.95
+    tells: float = 1.5  # how far scores of right and wrong boxes are apart
+
+
+GOOD = (Member(0.9, 0.3), Member(0.7, 1.0, 0.05), Member(0.6, 0.5))
+
+
+def world(members, images=120, things=4, seed=0):
+    """Things and false boxes in cells of their own, so that only what is meant to overlap does.
+
+    Returns the columns and, for each row, the number of the thing it shows (-1: none), and all things' labels.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    labels = rng.integers(0, len(LABELS), (images, things))
+    for image in range(images):
+        cells = rng.permutation(400)
+        corner = lambda place: np.array([place % 20, place // 20]) * CELL + 10.0  # noqa: E731
+        spot = iter(cells)
+        boxes = [np.concatenate([c, c + 80]) for c in (corner(next(spot)) for _ in range(things))]
+        for s, member in enumerate(members):
+            for t in range(things):
+                if rng.random() < member.recall:
+                    said = labels[image, t] if rng.random() < member.right else rng.integers(0, len(LABELS))
+                    box = boxes[t] + rng.normal(0, member.noise * 80, 4)
+                    rows.append((image, *box, rng.normal(member.tells, 1), s, said, image * things + t))
+            for _ in range(rng.poisson(member.false)):
+                c = corner(next(spot))
+                rows.append((image, *c, *(c + 80), rng.normal(0, 1), s, rng.integers(0, len(LABELS)), -1))
+    table = np.array(rows)
+    offsets = np.searchsorted(table[:, 0], np.arange(images + 1)).astype(np.int64)
+    scores = 1 / (1 + np.exp(-table[:, 5]))
+    columns = BoxColumns(table[:, 1:5], scores, table[:, 6].astype(int), table[:, 7].astype(int), offsets)
+    return columns, table[:, 8].astype(int), labels.ravel()
+
+
+def shard(columns, gold=None, judged=None):
+    images = len(columns.offsets) - 1
+    return Shard(
+        columns,
+        np.zeros(len(columns), bool) if gold is None else gold,
+        np.zeros(images, bool) if judged is None else judged,
+    )
+
+
+def learn(shards, n, **more):
+    names = [f"s{i}" for i in range(n)]
+    knows = more.pop("knows", np.ones((n, len(LABELS)), bool))
+    return estimate(shards, names, LABELS, knows, FUSION, **more)
+
+
+def taken(columns, rows):
+    """The rows in that order, image by image."""
+    image = columns.groups()[rows]
+    rows = rows[np.argsort(image, kind="stable")]
+    counts = np.bincount(image, minlength=len(columns.offsets) - 1)
+    return BoxColumns(
+        columns.boxes[rows],
+        columns.scores[rows],
+        columns.specialists[rows],
+        columns.labels[rows],
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+    )
+
+
+def test_it_learns_who_finds_what_who_invents_and_who_is_exact():
+    columns, shows, _ = world(GOOD)
+    rows = {row["specialist"]: row for row in report(learn([shard(columns)], 3))}
+    invented = [(shows[columns.specialists == number] < 0).mean() for number in range(len(GOOD))]
+    for number, member in enumerate(GOOD):
+        said = rows[f"s{number}"]
+        assert said["recall_medium"] == pytest.approx(member.recall, abs=0.08)
+        # What one alone has found looks like an invention, so shares are learned too high, never too low.
+        assert invented[number] - 0.02 < said["false_share"] < invented[number] + 0.1
+    assert max(rows, key=lambda name: rows[name]["false_share"]) == "s1"
+    assert rows["s1"]["side_error"] > 1.5 * rows["s0"]["side_error"]
+
+
+def test_confidence_is_the_share_that_is_right():
+    columns, shows, labels = world(GOOD, seed=1)
+    fused = fuse(columns, learn([shard(columns)], 3), FUSION)
+    heads = fused.clusters.members[fused.clusters.member_offsets[:-1]]
+    right = (shows[heads] >= 0) & (labels[shows[heads]] == fused.labels)
+    assert fused.confidence.sum() == pytest.approx(right.sum(), rel=0.1)
+    sure = fused.confidence >= 0.9
+    assert fused.confidence[sure].mean() == pytest.approx(right[sure].mean(), abs=0.05)
+    assert right[fused.confidence < 0.3].mean() < 0.4
+
+
+def test_scores_of_a_braggart_are_not_believed():
+    """It invents most of what it says, always with the highest scores."""
+    columns, _, _ = world((*GOOD, Member(0.2, 6.0, 0.1, tells=0.0)), seed=2)
+    loud = columns.specialists == 3
+    columns = BoxColumns(
+        columns.boxes,
+        np.where(loud, 0.9 + 0.1 * columns.scores, columns.scores),
+        columns.specialists,
+        columns.labels,
+        columns.offsets,
+    )
+    fused = fuse(columns, learn([shard(columns)], 4), FUSION)
+    sizes = np.diff(fused.clusters.member_offsets)
+    heads = fused.clusters.members[fused.clusters.member_offsets[:-1]]
+    assert fused.confidence[(sizes == 1) & loud[heads]].max() < 0.3
+
+
+def test_neither_the_order_of_rows_nor_of_shards_changes_a_bit():
+    one, other = world(GOOD, 40, seed=3)[0], world(GOOD, 40, seed=4)[0]
+    rng = np.random.default_rng(0)
+    mixed = taken(one, rng.permutation(len(one)))
+    reliabilities = learn([shard(one), shard(other)], 3)
+    again = learn([shard(other), shard(mixed)], 3)
+    assert reliabilities.to_table().equals(again.to_table())
+    first, second = fuse(one, reliabilities, FUSION), fuse(mixed, again, FUSION)
+    np.testing.assert_array_equal(first.boxes, second.boxes)
+    np.testing.assert_array_equal(first.confidence, second.confidence)
+    np.testing.assert_array_equal(first.labels, second.labels)
+
+
+def test_a_copy_under_another_name_changes_next_to_nothing():
+    columns, _, _ = world(GOOD, seed=5)
+    own = np.flatnonzero(columns.specialists == 1)
+    twice = taken(columns, np.concatenate([np.arange(len(columns)), own]))
+    # of each pair of identical rows the second is the copy's
+    _, firsts = np.unique(np.column_stack([twice.groups(), twice.boxes]), axis=0, return_index=True)
+    second = np.ones(len(twice), bool)
+    second[firsts] = False
+    twice = BoxColumns(twice.boxes, twice.scores, np.where(second, 3, twice.specialists), twice.labels, twice.offsets)
+    plain = fuse(columns, learn([shard(columns)], 3), FUSION)
+    learned = learn([shard(twice)], 4)
+    copied = fuse(twice, learned, FUSION)
+    assert learned.model.kin[1, 3] > 0.8
+    assert len(copied.confidence) == len(plain.confidence)
+    assert copied.confidence.sum() == pytest.approx(plain.confidence.sum(), rel=0.03)
+    np.testing.assert_allclose(np.sort(copied.boxes, axis=0), np.sort(plain.boxes, axis=0), atol=3)
+
+
+def test_silence_about_words_one_does_not_know_is_no_vote():
+    """Only the first knows what a tree is; the others say nothing about trees."""
+    columns, shows, labels = world(GOOD, seed=6)
+    tree = LABELS.index("tree")
+    about_tree = ((shows >= 0) & (labels[shows] == tree)) | (columns.labels == tree)
+    columns = taken(columns, np.flatnonzero(~about_tree | (columns.specialists == 0)))
+    knows = np.ones((3, len(LABELS)), bool)
+    knows[1:, tree] = False
+    fused = fuse(columns, learn([shard(columns)], 3, knows=knows), FUSION)
+    named = fused.labels == tree
+    assert (fused.n_eligible[named] == 1).all()
+    assert (fused.n_eligible[~named] == 3).all()
+    assert fused.confidence[named].mean() > 0.85
+    # without being told, it learns that the others never name trees
+    recall = learn([shard(columns)], 3).model.recall[:, 1]
+    assert (recall[1:, tree] < 0.2).all()
+    assert (np.delete(recall, tree, axis=1) > 0.4).all()
+
+
+def test_human_boxes_stand_and_teach():
+    """With a human in half of the images even a single specialist is known for what it is."""
+    columns, shows, _ = world((Member(0.8, 4.0), Member(1.0, 0.0, 0.0, 1.0)), 100, seed=7)
+    gold = (columns.specialists == 1) & (columns.groups() < 50)
+    kept = np.flatnonzero((columns.specialists == 0) | gold)
+    columns, gold, shows = taken(columns, kept), gold[kept], shows[kept]
+    judged = np.arange(100) < 50
+    learned = learn([shard(columns, gold, judged)], 2, gold=np.array([False, True]))
+    row = next(iter(report(learned)))
+    assert row["recall_medium"] == pytest.approx(0.8, abs=0.06)
+    assert row["false_share"] == pytest.approx((shows[columns.specialists == 0] < 0).mean(), abs=0.08)
+    fused = fuse(columns, learned, FUSION, gold)
+    human = np.isin(fused.clusters.winners, np.flatnonzero(gold))
+    np.testing.assert_array_equal(fused.confidence[human], 1.0)
+    np.testing.assert_array_equal(fused.boxes[human], columns.boxes[fused.clusters.winners[human]])
+
+
+def test_the_table_holds_everything():
+    columns, _, _ = world(GOOD, 30, seed=8)
+    learned = learn([shard(columns)], 3, above=[(1, 2)])
+    back = Reliabilities.from_table(learned.to_table())
+    assert (back.specialists, back.labels) == (learned.specialists, learned.labels)
+    for name, mine, theirs in zip(learned.model._fields, learned.model, back.model, strict=True):
+        assert mine.dtype == theirs.dtype, name
+        np.testing.assert_array_equal(mine, theirs)
+    with pytest.raises(StoreError, match="incomplete"):
+        Reliabilities.from_table(learned.to_table().slice(0, 40))
+
+
+def test_nothing_said_is_nothing_found():
+    nothing = BoxColumns(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), np.zeros(0, int), np.array([0, 0, 0]))
+    learned = learn([shard(nothing)], 2)
+    assert len(fuse(nothing, learned, FUSION).confidence) == 0
+    with pytest.raises(ConfigError, match="2 specialists by 5 labels"):
+        learn([shard(nothing)], 2, knows=np.ones((5, 2), bool))
