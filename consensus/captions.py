@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+F64 = NDArray[np.float64]
+
 _NOT_WORD = r"[^\p{L}\p{N}']+"
 
 
@@ -17,8 +19,8 @@ class Agreement:
     `closest` (texts, specialists) the highest F1 with a text of each specialist (NaN: it has none in the group;
     of its author it is 1)."""
 
-    mean: NDArray[np.float64]
-    closest: NDArray[np.float64]
+    mean: F64
+    closest: F64
 
 
 def agreement(
@@ -53,6 +55,28 @@ def agreement(
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))
     return Agreement(mean[back], closest[back])
+
+
+def known_mean(parts: Sequence[F64]) -> F64:
+    """The mean of those parts (n,) that are known: (n,), NaN where none is."""
+    known = np.sum(~np.isnan(parts), axis=0)
+    return np.where(known > 0, np.nansum(parts, axis=0) / np.maximum(known, 1), np.nan)
+
+
+def worth(groups: NDArray[np.integer], parts: Sequence[F64], similarity: F64, kept: NDArray[np.bool_]) -> F64:
+    """What a text is worth beside the others of its group: (texts,) in 0..1, 0 where nothing is known.
+
+    The mean of what is known of it: the `parts` (texts,) in 0..1, and its similarity to the image between the lowest
+    (0) and highest (1) of the group's `kept` texts, since scorers have scales of their own. Equal weights are our
+    choice.
+    """
+    n = int(np.max(groups, initial=-1)) + 1
+    low, high = np.full(n, np.nan), np.full(n, np.nan)
+    np.fmin.at(low, groups[kept], similarity[kept])
+    np.fmax.at(high, groups[kept], similarity[kept])
+    span = (high - low)[groups]
+    scaled = np.where(span > 0, (similarity - low[groups]) / np.where(span > 0, span, 1.0), np.nan)
+    return np.nan_to_num(known_mean([*parts, scaled]))
 
 
 def _tokens(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

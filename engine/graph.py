@@ -3,11 +3,12 @@
 A fingerprint covers the stage's name and revision, its identity (configuration and weights), and the
 fingerprints of its inputs; the shard's list of images is in the shard's name (`engine.plan`). Change one
 specialist, and it and its descendants get new names and are computed; everything else is found as it is.
+What is learned once for all shards is an `Estimate`; its fingerprint covers the shards that it learns from.
 """
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pyarrow as pa
 from engine.errors import ConfigError
 from engine.grouped import Grouped
 from engine.parquet import canonical
+from engine.plan import Plan
 from engine.records import Pixels
 
 INGEST = "ingest"
@@ -52,13 +54,15 @@ class Batch:
 
     `images` has the columns of the published `images` (for `ingest`: image_id, uri, meta of the plan).
     `read` decodes the image with that URI, within the run's limits. `missing` names, for each input stage, the
-    images that it lost to quarantine: no rows of theirs does not mean that nothing is there.
+    images that it lost to quarantine: no rows of theirs does not mean that nothing is there. `learned` has the
+    tables of the estimates among the inputs, whole: the same for every shard.
     """
 
     images: pa.Table
     inputs: Mapping[str, Grouped]
     read: Callable[[str], Pixels]
     missing: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    learned: Mapping[str, pa.Table] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.images.num_rows)
@@ -66,7 +70,7 @@ class Batch:
     def slice(self, lo: int, hi: int) -> "Batch":
         """Images lo..hi of this batch, nothing copied."""
         inputs = {name: group.slice(lo, hi) for name, group in self.inputs.items()}
-        return Batch(self.images.slice(lo, hi - lo), inputs, self.read, self.missing)
+        return replace(self, images=self.images.slice(lo, hi - lo), inputs=inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,36 @@ class Stage(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is learned once, from the first `sample` shards of the plan (all when it has fewer), and then stands.
+
+    `learn` is given one batch of all images of the sample, in the order of the plan, with what the inputs said
+    about them; images in quarantine are absent. Its table, of any columns, is `Batch.learned[name]` for stages that
+    name the estimate among their inputs. An input that nobody else reads is computed for the sample alone.
+
+    The names of the sampled shards are part of the fingerprint. So the answer depends on source and configuration,
+    never on history: a plan that grows beyond a full sample keeps its estimate; one that grows within it learns
+    anew, and what is below is decided anew for the fewer than `sample` shards that there were. A retry changes
+    what is in those shards, not their names: an estimate that is there stays as it is.
+    """
+
+    name: str
+    revision: int
+    inputs: tuple[str, ...]
+    schema: pa.Schema
+    sample: int
+    learn: Callable[[Batch], pa.Table]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    resources: Resources = Resources()
+
+    def identity(self) -> Mapping[str, Any]:
+        return self.settings
+
+    def load(self, device: str) -> None:
+        """Nothing is heavy here."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sink:
     """Where the graph ends: several tables for each shard, published under their own names."""
 
@@ -120,9 +154,15 @@ class Sink:
         """Nothing is heavy here."""
 
 
+AnyStage = Stage | Estimate | Sink
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A stage in its place: `inputs` are indices of earlier nodes, `crew` is the pool that runs it.
+
+    `sample` are the names of the shards that an estimate learns from, empty before the graph is put `over` a plan;
+    None for all other nodes.
 
     A graph that is only looked at (`fld status`) is remembered without its stages: `implementation` is None.
     """
@@ -132,14 +172,19 @@ class Node:
     inputs: tuple[int, ...]
     crew: str
     is_sink: bool
-    implementation: Stage | Sink | None = None
+    implementation: AnyStage | None = None
+    sample: tuple[str, ...] | None = None
 
     @property
-    def stage(self) -> Stage | Sink:
+    def stage(self) -> AnyStage:
         """Raises: RuntimeError: the graph was remembered, not built."""
         if self.implementation is None:
             raise RuntimeError(f"{self.name} is remembered, not built")
         return self.implementation
+
+    @property
+    def is_estimate(self) -> bool:
+        return self.sample is not None
 
     @property
     def folder(self) -> str:
@@ -163,17 +208,47 @@ class Graph:
     def crews(self) -> list[str]:
         return sorted({node.crew for node in self.nodes})
 
+    def over(self, plan: Plan) -> "Graph":
+        """This graph with its estimates learning from `plan`, and the fingerprints that follow from that."""
+        nodes: list[Node] = []
+        for node in self.nodes:
+            stage, sample = node.stage, None
+            if isinstance(stage, Estimate):
+                sample = tuple(plan.name(shard) for shard in range(min(stage.sample, plan.shards)))
+            fingerprint = _fingerprint(stage, [nodes[i].fingerprint for i in node.inputs], sample)
+            nodes.append(replace(node, fingerprint=fingerprint, sample=sample))
+        return Graph(tuple(nodes))
 
-def build_graph(stages: Iterable[Stage | Sink], crew_of: Callable[[Stage | Sink], str] = lambda _: "main") -> Graph:
+    def spans(self, shards: int) -> list[int]:
+        """For each node, for how many of the plan's first shards it is computed: (nodes,), an estimate counting one.
+
+        That is all `shards`, but for a stage that nobody but estimates reads: it is wanted for their samples alone.
+        """
+        spans = [0] * len(self.nodes)
+        wanted: dict[int, int] = {}
+        for index in reversed(range(len(self.nodes))):
+            node = self.nodes[index]
+            spans[index] = 1 if node.sample is not None else wanted.get(index, shards)
+            reach = spans[index] if node.sample is None else len(node.sample)
+            wanted.update((i, max(reach, wanted.get(i, 0))) for i in node.inputs)
+        return spans
+
+
+def build_graph(stages: Iterable[AnyStage], crew_of: Callable[[AnyStage], str] = lambda _: "main") -> Graph:
     """Check the stages' names and inputs, order them, and compute their fingerprints.
 
+    Before a graph with estimates is run it is put `over` a plan.
+
     Raises:
-        ConfigError: two stages with one name, an input that nobody makes, a circle, no `ingest`, or not one sink.
+        ConfigError: two stages with one name, an input that nobody makes, a circle, no `ingest`, an estimate from no
+            shards, or not one sink.
     """
-    by_name: dict[str, Stage | Sink] = {}
+    by_name: dict[str, AnyStage] = {}
     for stage in stages:
         if stage.name in by_name:
             raise ConfigError(f"two stages are called {stage.name!r}; rename one")
+        if isinstance(stage, Estimate) and stage.sample < 1:
+            raise ConfigError(f"{stage.name!r} is learned from {stage.sample} shards; give it at least 1")
         by_name[stage.name] = stage
     if INGEST not in by_name:
         raise ConfigError(f"a graph needs a stage called {INGEST!r} that reads the images")
@@ -182,9 +257,10 @@ def build_graph(stages: Iterable[Stage | Sink], crew_of: Callable[[Stage | Sink]
     for name in _ordered(by_name):
         stage = by_name[name]
         inputs = tuple(places[i] for i in stage.inputs)
-        fingerprint = _fingerprint(stage, [nodes[i].fingerprint for i in inputs])
+        sample = () if isinstance(stage, Estimate) else None
+        fingerprint = _fingerprint(stage, [nodes[i].fingerprint for i in inputs], sample)
         places[name] = len(nodes)
-        nodes.append(Node(name, fingerprint, inputs, crew_of(stage), isinstance(stage, Sink), stage))
+        nodes.append(Node(name, fingerprint, inputs, crew_of(stage), isinstance(stage, Sink), stage, sample))
     sinks = [node.name for node in nodes if node.is_sink]
     if sinks != [nodes[-1].name]:
         raise ConfigError(
@@ -193,17 +269,18 @@ def build_graph(stages: Iterable[Stage | Sink], crew_of: Callable[[Stage | Sink]
     return Graph(tuple(nodes))
 
 
-def _fingerprint(stage: Stage | Sink, inputs: Sequence[str]) -> str:
+def _fingerprint(stage: AnyStage, inputs: Sequence[str], sample: Sequence[str] | None) -> str:
     identity = {
         "stage": stage.name,
         "revision": stage.revision,
         "identity": stage.identity(),
         "inputs": dict(zip(stage.inputs, inputs, strict=True)),
+        **({} if sample is None else {"sample": sample}),
     }
     return hashlib.sha256(canonical(identity).encode()).hexdigest()[:16]
 
 
-def _ordered(stages: Mapping[str, Stage | Sink]) -> list[str]:
+def _ordered(stages: Mapping[str, AnyStage]) -> list[str]:
     """Depth first from the order given, so that a shard's chain stays together."""
     done: list[str] = []
     open_: list[str] = []

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.errors import ImageError, OutOfMemory, RecordError, StageFailed, UserError
-from engine.graph import INGEST, Batch, Fault, Output, Stage
+from engine.graph import INGEST, Batch, Estimate, Fault, Output, Stage
 from engine.grouped import Grouped
 from engine.records import Pixels
 from engine.schema import HEIGHT, IMAGE_ID, URI, WIDTH
@@ -77,7 +77,7 @@ class Isolator:
         images = batch.images.take(pa.array(order, pa.int64()))
         ids = images.column(IMAGE_ID).to_pylist()
         inputs = {name: Grouped.of(group.table, ids) for name, group in batch.inputs.items()}
-        return Batch(images, inputs, batch.read, batch.missing)
+        return replace(batch, images=images, inputs=inputs)
 
     def _refuse_if_broken(self, batch: Batch, outputs: Sequence[Output]) -> None:
         lost = [f for output in outputs for f in output.faults if f.lost]
@@ -129,12 +129,7 @@ class Isolator:
         return Output(self.stage.schema.empty_table(), [Fault.of(image_id, error, tried)])
 
     def _checked(self, table: pa.Table, batch: Batch) -> pa.Table:
-        if table.schema != self.stage.schema:
-            raise StageFailed(
-                f"stage {self.stage.name} answered with columns {table.schema.names} of types "
-                f"{[str(t) for t in table.schema.types]}; it declares {self.stage.schema.names}",
-                self.stage.name,
-            )
+        check_columns(self.stage, table)
         strangers = set(table.column(IMAGE_ID).unique().to_pylist()) - set(batch.images.column(IMAGE_ID).to_pylist())
         if strangers:
             name = self.stage.name
@@ -167,6 +162,16 @@ class Isolator:
             lo = hi
 
 
+def check_columns(stage: Stage | Estimate, table: pa.Table) -> None:
+    """Raises: StageFailed: the table has not the columns that the stage declares."""
+    if table.schema != stage.schema:
+        raise StageFailed(
+            f"stage {stage.name} answered with columns {table.schema.names} of types "
+            f"{[str(t) for t in table.schema.types]}; it declares {stage.schema.names}",
+            stage.name,
+        )
+
+
 def _decoded(piece: Batch, futures: Sequence["Future[Pixels]"], attempts: int) -> tuple[Batch, list[Fault]]:
     """The batch with its pixels at hand; images that do not decode (any more) become faults here."""
     pixels: dict[str, Pixels] = {}
@@ -182,11 +187,11 @@ def _decoded(piece: Batch, futures: Sequence["Future[Pixels]"], attempts: int) -
             good.append(position)
     read = _reader(pixels, piece.read)
     if len(good) == len(piece):
-        return Batch(piece.images, piece.inputs, read, piece.missing), faults
+        return replace(piece, read=read), faults
     ids = piece.images.take(pa.array(good, pa.int64()))
     keep = ids.column(IMAGE_ID).to_pylist()
     inputs = {name: Grouped.of(group.table, keep) for name, group in piece.inputs.items()}
-    return Batch(ids, inputs, read, piece.missing), faults
+    return replace(piece, images=ids, inputs=inputs, read=read), faults
 
 
 def _tried_again(

@@ -6,6 +6,7 @@ Only a receipt goes back to the driver.
 
 import resource
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,23 +14,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine import sidecar
-from engine.graph import INGEST, Batch, Fault, Graph, Node, Output, Sink
+from engine.errors import StageFailed, UserError
+from engine.graph import INGEST, Batch, Estimate, Fault, Graph, Node, Output, Sink
 from engine.grouped import Grouped
-from engine.isolate import Isolator
+from engine.isolate import Isolator, check_columns
 from engine.plan import Plan
 from engine.publish import Marker, publish_shard
 from engine.records import Pixels
 from engine.schema import IMAGE_ID
-from engine.sidecar import Content, Part, Sidecar
+from engine.sidecar import SAMPLE, Content, Part, Sidecar
 from engine.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A node over a shard: what the driver sends to a worker.
+    """A node over a shard, or an estimate over its sample, of which `shard` is the first: what a worker is sent.
 
-    `inputs` are the input sidecars' paths, in the node's order. `previous` is the generation that this one
-    replaces: only images that it quarantined (when `redo`) or that its inputs answered anew are computed.
+    `inputs` are the sidecars' paths of each input, in the node's order: one, or one a sampled shard. `previous` is
+    the generation that this one replaces: only images that it quarantined (when `redo`) or that its inputs answered
+    anew are computed.
     `lo`..`hi` bound a part of the shard's image list while a killer is sought; `parts` are put together at the end.
     `stale` are the markers that a sink takes away before it publishes. `again` is set when the job was sent before:
     a worker that died may have committed it all the same.
@@ -38,7 +41,7 @@ class Job:
     node: int
     shard: int
     generation: int
-    inputs: tuple[str, ...]
+    inputs: tuple[tuple[str, ...], ...]
     previous: Sidecar | None = None
     redo: bool = False
     lo: int = 0
@@ -81,8 +84,8 @@ class Worker:
 
     def isolator(self, index: int) -> Isolator:
         stage = self.graph.nodes[index].stage
-        if isinstance(stage, Sink):
-            raise TypeError(f"{stage.name} is a sink; it has no batches")
+        if isinstance(stage, Sink | Estimate):
+            raise TypeError(f"{stage.name} is computed whole; it has no batches")
         return self.isolators.setdefault(index, Isolator(stage, self.attempts))
 
 
@@ -90,18 +93,20 @@ def run_job(worker: Worker, job: Job) -> Receipt:
     """Do a job and commit its file.
 
     Raises:
+        StageFailed: an estimate could not be learned, or a stage breaks its contract.
         Exception: only when storage or the engine itself fails; a stage's failures end in quarantine.
     """
     began = time.monotonic()
     node = worker.graph.nodes[job.node]
-    shard = worker.plan.name(job.shard)
     if job.again and (found := _committed(worker, job, node)) is not None:
         return Receipt(job, found, 0, time.monotonic() - began, _peak_memory())
-    sources = [sidecar.read(worker.store, path) for path in job.inputs]
+    sources = [_joined([sidecar.read(worker.store, path) for path in paths]) for paths in job.inputs]
     images = _images(worker, job, node, sources)
     count, quarantined = images.num_rows, 0
     if isinstance(node.stage, Sink):
         _publish(worker, job, node, node.stage, images, sources)
+    elif isinstance(node.stage, Estimate):
+        _learn(worker, job, node, node.stage, images, sources)
     else:
         previous = sidecar.read(worker.store, f"{node.folder}/{job.previous.filename}") if job.previous else None
         if job.parts:
@@ -112,15 +117,15 @@ def run_job(worker: Worker, job: Job) -> Receipt:
             batch = _batch(worker, node, todo, ids, sources)
             output = worker.isolator(job.node).run(batch, _past_attempts(previous))
         count, quarantined = len(ids), _commit(worker, job, node, previous, output, ids)
-    written = Sidecar(shard, job.generation, quarantined)
+    written = Sidecar(_named(worker.plan, job, node), job.generation, quarantined)
     return Receipt(job, written, count, time.monotonic() - began, _peak_memory())
 
 
 def commit_lost(graph: Graph, plan: Plan, store: Store, job: Job, attempts: int, message: str) -> None:
     """Write the part of the one image that killed every worker it met: nothing but its quarantine row."""
     node = graph.nodes[job.node]
-    if isinstance(node.stage, Sink):
-        raise TypeError(f"{node.name} is a sink; it has no parts")
+    if isinstance(node.stage, Sink | Estimate):
+        raise TypeError(f"{node.name} is computed whole; it has no parts")
     image_id = plan.items(store, job.shard).column(IMAGE_ID)[job.lo].as_py()
     fault = Fault(image_id, "WorkerDied", message, attempts)
     table = node.stage.schema.empty_table()
@@ -138,13 +143,26 @@ def _committed(worker: Worker, job: Job, node: Node) -> Sidecar | None:
     """What this job wrote before its worker died, if it did. Publishing is cheap and simply done again."""
     if node.is_sink:
         return None
-    shard = worker.plan.name(job.shard)
+    shard = _named(worker.plan, job, node)
     listing = sidecar.list_sidecars(worker.store, node)
     found = listing.newest.get(shard)
     if job.hi is None:
         return found if found is not None and found.generation == job.generation else None
     part = Part(shard, job.generation, job.lo, job.hi)
     return Sidecar(shard, job.generation, 0) if part in listing.parts.get((shard, job.generation), []) else None
+
+
+def _named(plan: Plan, job: Job, node: Node) -> str:
+    """What its sidecar is named after."""
+    return SAMPLE if node.is_estimate else plan.name(job.shard)
+
+
+def _joined(contents: Sequence[Content]) -> Content:
+    """The sidecars of several shards as one."""
+    if len(contents) == 1:
+        return contents[0]
+    changed = {image_id: generation for c in contents for image_id, generation in c.changed.items()}
+    return Content(pa.concat_tables([c.table for c in contents]), tuple(f for c in contents for f in c.faults), changed)
 
 
 def _peak_memory() -> int:
@@ -178,15 +196,11 @@ def _only(table: pa.Table, ids: Iterable[str]) -> pa.Table:
 
 
 def _batch(worker: Worker, node: Node, images: pa.Table, ids: Sequence[str], sources: Sequence[Content]) -> Batch:
-    inputs = {
-        worker.graph.nodes[i].name: Grouped.of(source.table, ids)
-        for i, source in zip(node.inputs, sources, strict=True)
-    }
-    missing = {
-        worker.graph.nodes[i].name: frozenset(f.image_id for f in source.faults if f.lost)
-        for i, source in zip(node.inputs, sources, strict=True)
-    }
-    return Batch(images, inputs, worker.read, missing)
+    said = [(worker.graph.nodes[i], source) for i, source in zip(node.inputs, sources, strict=True)]
+    of_images = {n.name: source for n, source in said if not n.is_estimate}
+    inputs = {name: Grouped.of(source.table, ids) for name, source in of_images.items()}
+    missing = {name: frozenset(f.image_id for f in source.faults if f.lost) for name, source in of_images.items()}
+    return Batch(images, inputs, worker.read, missing, {n.name: source.table for n, source in said if n.is_estimate})
 
 
 def _past_attempts(previous: Content | None) -> dict[str, int]:
@@ -207,7 +221,7 @@ def _commit(worker: Worker, job: Job, node: Node, previous: Content | None, outp
         faults += [f for f in previous.faults if f.image_id not in anew]
         changed = {**previous.changed, **dict.fromkeys(ids, job.generation)}
     quarantined = len({f.image_id for f in faults})
-    shard = worker.plan.name(job.shard)
+    shard = _named(worker.plan, job, node)
     file = (
         Sidecar(shard, job.generation, quarantined).filename
         if job.hi is None
@@ -222,9 +236,27 @@ def _commit(worker: Worker, job: Job, node: Node, previous: Content | None, outp
 
 def _join_parts(worker: Worker, job: Job, node: Node) -> tuple[Output, list[str]]:
     contents = [sidecar.read(worker.store, f"{node.folder}/{part.filename}") for part in job.parts]
-    table = pa.concat_tables([c.table for c in contents])
-    ids = [image_id for c in contents for image_id in c.changed]
-    return Output(table, [f for c in contents for f in c.faults]), ids
+    whole = _joined(contents)
+    return Output(whole.table, whole.faults), list(whole.changed)
+
+
+def _learn(
+    worker: Worker, job: Job, node: Node, estimate: Estimate, images: pa.Table, sources: Sequence[Content]
+) -> None:
+    ids = images.column(IMAGE_ID).to_pylist()
+    batch = _batch(worker, node, images, ids, sources)
+    try:
+        table = estimate.learn(batch)
+    except (StageFailed, UserError):
+        raise
+    except Exception as error:
+        raise StageFailed(
+            f"{node.name} could not be learned from {len(batch)} images of {len(node.sample or ())} shards: "
+            f"{type(error).__name__}: {error}\n{traceback.format_exc()}",
+            node.name,
+        ) from error
+    check_columns(estimate, table)
+    _commit(worker, job, node, None, Output(table), ids)
 
 
 def _publish(worker: Worker, job: Job, node: Node, sink: Sink, images: pa.Table, sources: Sequence[Content]) -> None:

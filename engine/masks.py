@@ -152,6 +152,15 @@ def iou(a: Sequence[str], b: Sequence[str], height: int, width: int) -> NDArray[
     return np.nan_to_num(found.reshape(len(a), len(b)))  # two empty masks share nothing
 
 
+def runs(rles: Sequence[str], height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Lengths of the alternating runs of 0 and 1 of all codes, flat, and offsets (n + 1,); any masks of one size.
+
+    Raises:
+        RecordError: a code is not the code of a mask of this size.
+    """
+    return _checked(rles, height, width)
+
+
 def is_valid(rle: str, height: int, width: int) -> bool:
     """Whether `rle` is the code of a mask of this size; never raises, whatever the string."""
     try:

@@ -3,7 +3,8 @@
 `work/<stage>@<fingerprint>/<shard>.r<generation>.q<quarantined>.parquet`. Generation 0 is the first answer; each
 `fld retry` that touches a shard adds the next, which replaces it whole. The number of quarantined images stands in
 the name so that `fld status` opens only the files that hold some. While a job that kills its workers is bisected,
-`<shard>.r<generation>.part-<lo>-<hi>.parquet` hold the answers for parts of the shard.
+`<shard>.r<generation>.part-<lo>-<hi>.parquet` hold the answers for parts of the shard. An estimate has one
+sidecar, `sample.r0.q0.parquet`: which shards the sample is, its fingerprint knows, and its footer says.
 """
 
 import re
@@ -20,14 +21,15 @@ from engine.parquet import footer_of, from_bytes, to_bytes
 from engine.schema import SCHEMA_VERSION
 from engine.store import Store
 
-_SIDECAR = re.compile(r"^(?P<shard>\d+-[0-9a-f]+)\.r(?P<generation>\d+)\.q(?P<quarantined>\d+)\.parquet$")
+SAMPLE = "sample"
+_SIDECAR = re.compile(rf"^(?P<shard>\d+-[0-9a-f]+|{SAMPLE})\.r(?P<generation>\d+)\.q(?P<quarantined>\d+)\.parquet$")
 _PART = re.compile(r"^(?P<shard>\d+-[0-9a-f]+)\.r(?P<generation>\d+)\.part-(?P<lo>\d+)-(?P<hi>\d+)\.parquet$")
 LIBRARIES = ("fld5b", "numpy", "pyarrow")
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """A sidecar as its name tells it."""
+    """A sidecar as its name tells it; `shard` is `SAMPLE` for an estimate's."""
 
     shard: str
     generation: int
@@ -135,6 +137,7 @@ def provenance(node: Node, inputs: Mapping[str, str]) -> dict[str, Any]:
         "fingerprint": node.fingerprint,
         "identity": node.stage.identity(),
         "inputs": dict(inputs),
+        **({} if node.sample is None else {"sample": list(node.sample)}),
         "libraries": {name: _version(name) for name in LIBRARIES},
     }
 

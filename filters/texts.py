@@ -1,5 +1,9 @@
 """Which texts are noise. A measure is a column made by `filters.syntax`."""
 
+import tomllib
+from functools import cache
+from importlib.resources import files
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -59,6 +63,21 @@ def empty(texts: pa.Array | pa.ChunkedArray) -> Decision:
     """Reject texts (n) that are null or have no letter and no digit."""
     word = pc.match_substring_regex(pc.fill_null(texts, ""), r"[\p{L}\p{N}]")
     return reject(~word.to_numpy(zero_copy_only=False).astype(bool) if len(texts) else np.zeros(0, bool), "empty")
+
+
+def noise(texts: pa.Array | pa.ChunkedArray) -> Decision:
+    """Reject texts (n) that a pattern of `filters/data/text_noise.toml` fits; the reason is the pattern's kind."""
+    plain = pc.fill_null(texts, "")
+    found = [(kind, pc.match_substring_regex(plain, pattern, ignore_case=True)) for kind, pattern in _noise().items()]
+    return first([reject(np.asarray(hit.to_numpy(zero_copy_only=False), dtype=bool), kind) for kind, hit in found])
+
+
+@cache
+def _noise() -> dict[str, str]:
+    """One pattern for each kind."""
+    with files("filters").joinpath("data", "text_noise.toml").open("rb") as file:
+        kinds = {kind: said for kind, said in tomllib.load(file).items() if isinstance(said, dict)}
+    return {kind: "|".join(f"(?:{pattern})" for pattern in said["patterns"]) for kind, said in kinds.items()}
 
 
 def limits(

@@ -117,6 +117,7 @@ def prepare(source: str, out: str, config: Config, options: Options, scratch: St
         store.prepare()
         store.sweep()
     plan = make_plan(store, key, images.signature(), images.items(), keep=scratch)
+    graph = graph.over(plan)
     schedule = Schedule(graph, plan, listings(store, graph), list_markers(store), retry=options.retry)
     stored = store if scratch is None or load_plan(scratch) is None else scratch
     notes += [*_ignored(images), *_surveys(config, plan, stored, schedule)]

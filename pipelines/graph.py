@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from engine import schema as s
 from engine.errors import ConfigError, WeightsMissing
-from engine.graph import INGEST, Graph, Resources, Sink, Stage, build_graph
+from engine.graph import INGEST, AnyStage, Graph, Resources, Sink, build_graph
 from filters.phrases import blacklist
 from pipelines.config import Chosen, Config, specialists_of
 from pipelines.decide import config as settings
@@ -51,9 +51,9 @@ class _Builder:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.chosen = specialists_of(config)
-        self.made: list[Stage | Sink] = [Ingest(config.run.limits, config.run.attempts)]
+        self.made: list[AnyStage] = [Ingest(config.run.limits, config.run.attempts)]
 
-    def stages(self) -> tuple[list[Stage | Sink], list[str]]:
+    def stages(self) -> tuple[list[AnyStage], list[str]]:
         consensus, filters = self.config.consensus, self.config.filters
         self._check_weights()
         detect = self._each("detectors", "detect", (), s.PREDICTED_REGIONS, roles.detect)
@@ -71,8 +71,9 @@ class _Builder:
             "source": "caption.",
             "parsed": _one(parsed),
             "gold": self._gold("captioners"),
+            "vocabularies": self._detectors()["vocabularies"],
         }
-        self._decide("texts", [*caption, *parsed, *scores], s.DECIDED_TEXTS, decide.texts, texts)
+        self._decide("texts", ["regions", *caption, *parsed, *scores], s.DECIDED_TEXTS, decide.texts, texts)
         write = self._each("writers", "write", ("regions", "region_text", "texts"), s.PREDICTED_TEXTS, roles.write)
         reparsed = self._parse("parse_details", write)
         config = settings.texts_config(consensus, filters, parsed=bool(reparsed))
@@ -237,7 +238,7 @@ def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, (set, frozenset)) else value
 
 
-def _crew_of(config: Config, stage: Stage | Sink) -> str:
+def _crew_of(config: Config, stage: AnyStage) -> str:
     """The first crew whose patterns match; GPU stages otherwise share one crew, all the rest another."""
     for name, crew in config.crews.items():
         if any(fnmatch(stage.name, pattern) for pattern in crew.stages):

@@ -25,7 +25,14 @@ class Remembered:
 def remember(store: Store, graph: Graph, config: dict[str, Any]) -> None:
     """Write down the run that starts now."""
     nodes = [
-        {"name": n.name, "fingerprint": n.fingerprint, "inputs": list(n.inputs), "crew": n.crew, "sink": n.is_sink}
+        {
+            "name": n.name,
+            "fingerprint": n.fingerprint,
+            "inputs": list(n.inputs),
+            "crew": n.crew,
+            "sink": n.is_sink,
+            "sample": n.sample,
+        }
         for n in graph.nodes
     ]
     store.put(RUN, canonical({"config": config, "nodes": nodes}).encode())
@@ -40,8 +47,13 @@ def recall(store: Store) -> Remembered:
     if RUN not in store.list("") or PLAN.partition("/")[2] not in store.list("plan"):
         raise OutError(f"{store.root} holds no build; make one with `fld build SOURCE {store.root}`")
     data = json.loads(store.read(RUN))
-    nodes = (Node(n["name"], n["fingerprint"], tuple(n["inputs"]), n["crew"], n["sink"]) for n in data["nodes"])
-    return Remembered(Graph(tuple(nodes)), data["config"])
+    return Remembered(Graph(tuple(_node(n) for n in data["nodes"])), data["config"])
+
+
+def _node(data: dict[str, Any]) -> Node:
+    sample = data.get("sample")  # absent in what was remembered before anything was learned
+    sample = None if sample is None else tuple(sample)
+    return Node(data["name"], data["fingerprint"], tuple(data["inputs"]), data["crew"], data["sink"], None, sample)
 
 
 def note_failure(store: Store, stage: str, message: str) -> None:

@@ -43,13 +43,13 @@ def status(out: str) -> dict[str, Any]:
 
 def quarantine(store: Store, graph: Graph, plan: Plan) -> Iterator[dict[str, Any]]:
     """Every image in quarantine, by stage. Only sidecars whose name says that they hold some are opened."""
-    current = {plan.name(shard) for shard in range(plan.shards)}
-    for node in graph.nodes:
-        if node.is_sink:
+    current = [plan.name(shard) for shard in range(plan.shards)]
+    for node, span in zip(graph.nodes, graph.spans(plan.shards), strict=True):
+        if node.is_sink or node.is_estimate:
             continue
         newest = list_sidecars(store, node).newest
-        for shard in sorted(current & newest.keys()):
-            if newest[shard].quarantined:
+        for shard in current[:span]:
+            if shard in newest and newest[shard].quarantined:
                 footer = footer_of(store.read(f"{node.folder}/{newest[shard].filename}"))
                 for image_id, error, message, attempts, _ in footer["quarantine"]:
                     yield {

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from engine import schema as s
 from engine.executors.base import Run
-from engine.graph import Batch, Fault, Graph, Output, Resources, Sink, build_graph
+from engine.graph import AnyStage, Batch, Estimate, Fault, Graph, Output, Resources, Sink, build_graph
 from engine.images import Limits
 from engine.plan import Plan, PlanKey, make_plan
 from engine.publish import list_markers
@@ -23,6 +24,7 @@ from engine.sources.base import Item
 from engine.store import LocalStore
 
 NUMBERS = pa.schema([pa.field(s.IMAGE_ID, pa.string()), pa.field(s.VALUE, pa.int64())])
+TOTAL = pa.schema([pa.field(s.VALUE, pa.int64())])
 
 
 @dataclass
@@ -58,7 +60,7 @@ class ToyIngest:
 
 @dataclass
 class ToyStage:
-    """Adds one to the sum of its inputs' numbers for each image (1 without inputs).
+    """Adds one to the sum of its inputs' numbers for each image (1 without inputs), and to the totals it is told.
 
     The misdeeds: `kill` ids kill the process, `hang` ids sleep, `fail` ids raise, `memory` raises when a batch is larger than that.
     A misdeed stops once the file `cured` exists. Every call leaves the ids it was asked about in `diary`.
@@ -102,8 +104,9 @@ class ToyStage:
         if self.diary:
             self._note(self.name, ids)
         values = np.ones(len(ids), np.int64)
-        for name in self.inputs:
-            group = batch.inputs[name]
+        for table in batch.learned.values():
+            values += sum(table.column(s.VALUE).to_pylist())
+        for group in batch.inputs.values():
             if s.VALUE in group.table.column_names:
                 values += np.array([sum(part.column(s.VALUE).to_pylist()) for part in group.parts()], np.int64)
         return Output(pa.table({s.IMAGE_ID: ids, s.VALUE: values}, schema=NUMBERS))
@@ -123,6 +126,24 @@ class ToyStage:
             file.write("".join(f"{i}\n" for i in ids))
 
 
+def toy_estimate(name: str, of: str, sample: int, diary: str = "", kill_once: str = "") -> Estimate:
+    """The sum of the numbers that stage `of` gave to the images of the sample (and of totals that it is told)."""
+    learn = partial(_total, name=name, of=of, diary=diary, kill_once=kill_once)
+    return Estimate(name, 1, ("ingest", of), TOTAL, sample, learn)
+
+
+def _total(batch: Batch, name: str, of: str, diary: str, kill_once: str) -> pa.Table:
+    """Kills its process as long as there is no file `kill_once`, which it makes."""
+    if diary:
+        with open(f"{diary}/{name}", "a", encoding="utf-8") as file:
+            file.write("".join(f"{i}\n" for i in batch.images.column(s.IMAGE_ID).to_pylist()))
+    if kill_once and not Path(kill_once).exists():
+        Path(kill_once).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    told = [batch.inputs[of].table, *batch.learned.values()]
+    return pa.table({s.VALUE: [sum(sum(table.column(s.VALUE).to_pylist()) for table in told)]}, schema=TOTAL)
+
+
 def publish_last(stage: str) -> Sink:
     """A sink that publishes the numbers of one stage as the table `numbers`."""
 
@@ -132,7 +153,7 @@ def publish_last(stage: str) -> Sink:
     return Sink("publish", 1, ("ingest", stage), {"numbers": NUMBERS}, build)
 
 
-def toy_graph(*stages: ToyStage, broken: tuple[str, ...] = ()) -> Graph:
+def toy_graph(*stages: AnyStage, broken: tuple[str, ...] = ()) -> Graph:
     return build_graph([ToyIngest(broken), *stages, publish_last(stages[-1].name)])
 
 
@@ -146,6 +167,7 @@ def toy_run(root: Path, graph: Graph, images: int = 24, shard_size: int = 8, **s
     store = LocalStore(str(root))
     store.prepare()
     plan = toy_plan(store, images, shard_size)
+    graph = graph.over(plan)
     retry = settings.pop("retry", False)
     listings = [Listing() if n.is_sink else list_sidecars(store, n) for n in graph.nodes]
     schedule = Schedule(graph, plan, listings, list_markers(store), retry=retry)

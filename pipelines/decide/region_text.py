@@ -1,6 +1,6 @@
 """From accepted regions and what was said about their crops to one text for each region."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,8 @@ from engine import schema as s
 from engine.errors import StoreError
 from engine.grouped import Frames, Grouped
 from engine.tokens import Tokens
-from filters.decision import first, reject
+from filters import texts
+from filters.decision import first
 from filters.regions import score
 from filters.syntax import noun_chunks
 from pipelines.decide import columns as c
@@ -59,9 +60,11 @@ def decide(
 
     `regions` are the kept rows of DECIDED_REGIONS. Candidates of an object: its category phrase (the label in lower
     case), the crop texts of each captioner (CROP_TEXTS), and their noun `chunks` (by captioner, CROP_TEXTS, see
-    `chunk_rows`). The candidate with the highest mean similarity over the scorers (SIMILARITIES) wins; ties, and
-    candidates nobody scored, in the order phrase, brief, chunk. A text region keeps its reading ("ocr"). A
-    candidate's specialist is the captioner, null for phrase and ocr, whose specialists stand in the region's votes.
+    `chunk_rows`). The candidate with the highest mean similarity over the scorers (SIMILARITIES) wins, each scorer
+    on its own scale between the region's least and most similar candidate; ties, and candidates nobody scored, in the
+    order phrase, brief, chunk. A crop text that is noise (`filters.texts.noise`) is never chosen before one that is
+    not. A text region keeps its reading ("ocr"). A candidate's specialist is the captioner, null for phrase and ocr,
+    whose specialists stand in the region's votes.
 
     Raises:
         StoreError: a crop text belongs to no region in `regions`, or a table is not over the images of `frames`.
@@ -73,13 +76,13 @@ def decide(
         for _, part in sorted(similarities.items())
     ]
     similarity = c.mean_similarity(found.region, found.text, scored)
-    blank = ~c.flags(pc.match_substring_regex(found.text, r"\S"))
-    ranked = np.lexsort(
-        (np.arange(len(blank)), -np.nan_to_num(similarity, nan=-np.inf, neginf=-np.inf), blank, found.region)
-    )
     offsets = c.starts(found.region, table.num_rows)
+    said = np.isin(found.granularity, (_BRIEF, _CHUNK))
+    unfit = first([texts.empty(found.text), texts.noise(found.text).only(said)])
+    fit = _standing(found, scored, offsets)
+    ranked = np.lexsort((np.arange(len(fit)), -fit, ~unfit.kept, found.region))
     best = ranked[offsets[:-1]]
-    decisions = [reject(blank[best], "empty")]
+    decisions = [unfit.take(best)]
     if config.min_similarity is not None and similarities:
         known = ~np.isnan(similarity[best])
         decisions.append(score(similarity[best], config.min_similarity, "similarity").only(known))
@@ -99,6 +102,31 @@ def decide(
         **first(decisions).columns(),
     }
     return c.table(s.DECIDED_REGION_TEXTS, columns)
+
+
+def _standing(
+    found: _Candidates,
+    scored: Sequence[tuple[NDArray[np.int64], c.Array, NDArray[np.float64]]],
+    offsets: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """How well each candidate fits beside the others of its region: mean over the scorers in 0..1; -1: nobody knows.
+
+    Scorers have scales of their own, so the mean of raw similarities would follow whoever has the widest.
+    """
+    total, count = np.zeros(len(found.region)), np.zeros(len(found.region))
+    for one in scored:
+        similarity = c.mean_similarity(found.region, found.text, [one])
+        known = ~np.isnan(similarity)
+        low, high = np.full(len(offsets) - 1, np.inf), np.full(len(offsets) - 1, -np.inf)
+        np.minimum.at(low, found.region[known], similarity[known])
+        np.maximum.at(high, found.region[known], similarity[known])
+        span = (high - low)[found.region]
+        # a scorer that sees no difference says nothing about it
+        useful = known & (span > 0)
+        total[useful] += (similarity[useful] - low[found.region[useful]]) / span[useful]
+        count += useful
+    seen = c.mean_similarity(found.region, found.text, scored)
+    return np.where(count > 0, total / np.maximum(count, 1), np.where(np.isnan(seen), -1.0, 0.5))
 
 
 def chunk_rows(crop_texts: pa.Table, tokens: Tokens) -> pa.Table:

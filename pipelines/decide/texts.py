@@ -1,6 +1,7 @@
 """From captions (or written texts) to the texts of each image, kept and rejected."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -8,16 +9,20 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from consensus.captions import Agreement, agreement
+from consensus import mentions
+from consensus.captions import Agreement, agreement, known_mean, worth
+from consensus.mentions import MentionReliability, Mentions, Sightings
 from engine import ids
 from engine import schema as s
 from engine.errors import StoreError
 from engine.grouped import Frames, Grouped
+from engine.tokens import Tokens
 from filters import texts as filters
 from filters.decision import Decision, first, reject
 from filters.syntax import Measures, measures
 from filters.texts import TextFilterConfig
 from pipelines.decide import columns as c
+from pipelines.decide import things
 from pipelines.decide.tokens import tokens_of
 
 _GRANULARITIES = ("brief", "detailed", "more_detailed")
@@ -35,9 +40,40 @@ class TextsConfig(BaseModel):
     max_per_granularity: int | None = Field(
         default=None,
         ge=1,
-        description="most texts of one granularity for an image, those that agree best with the others; "
+        description="most texts of one granularity for an image, those of highest worth; "
         "null keeps all that pass (our choice)",
     )
+    min_thing: float = Field(
+        default=0.5,
+        ge=0.0,
+        le=1.0,
+        description="lowest probability that a thing is there that a text names and detectors know (our choice)",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What detectors can say about texts.
+
+    `regions` are all rows of DECIDED_REGIONS, rejected ones too; `vocabularies` says which labels each detector knows
+    (None: any); `words` which labels a word may mean beyond itself; `reliability` what was learned over the labels
+    `things.vocabulary(vocabularies)` and the sorted names of the captioners (None: nothing).
+    """
+
+    regions: Grouped
+    vocabularies: Mapping[str, Sequence[str] | None]
+    words: things.Words
+    reliability: MentionReliability | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Things:
+    """Of every text (n,): the lowest and the mean probability of the things it names (NaN: it names none that a
+    detector knows), and the share of the accepted labels of its image that it names (NaN: there are none)."""
+
+    lowest: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    named: NDArray[np.float64]
 
 
 def text_ids(frames: Frames, captions: Mapping[str, Grouped]) -> list[str]:
@@ -52,14 +88,17 @@ def decide(
     similarities: Mapping[str, Grouped],
     config: TextsConfig,
     gold: frozenset[str] = frozenset(),
+    seen: Seen | None = None,
 ) -> pa.Table:
     """One row for each predicted text, a table `engine.schema.DECIDED_TEXTS`, in the order of `text_ids`.
 
     `captions` by specialist (PREDICTED_TEXTS); `tokens` (TOKENS) by those text ids; `similarities` by scorer
-    (SIMILARITIES with no region). Confidence is the mean token F1 with the other texts of the image and granularity
-    that passed the limits (null: there is no other); each specialist with such a text votes by its closest one.
-    Texts of specialists in `gold` are human: only empty and repeated ones are rejected, and their confidence is 1.
-    Reasons in order: empty, the limits of the granularity, similarity, duplicate, rank.
+    (SIMILARITIES with no region); `seen` by detectors. Confidence is the mean of what is known of two: the mean token F1
+    with the other texts of the image and granularity that passed the limits, and the mean probability of the things it
+    names (null: neither is known); each specialist with a text to compare votes by its closest one. Texts of
+    specialists in `gold` are human: only empty and repeated ones are rejected, and their confidence is 1.
+    Reasons in order: empty, leak, boilerplate, the limits of the granularity, similarity, unseen thing, duplicate,
+    rank. A text is judged by its image alone.
 
     Raises:
         StoreError: a granularity is unknown, or a table is not over the images of `frames`.
@@ -68,14 +107,20 @@ def decide(
     table, image = pool.table, pool.rows.image_index()
     texts = c.flat(table.column(s.TEXT))
     names = _text_ids(frames, pool)
-    measured = measures(tokens_of(tokens, names))
+    parsed = tokens_of(tokens, names)
+    measured = measures(parsed)
     granularity = _granularities(table)
     similarity = c.mean_similarity(image, texts, _of_images(frames, similarities))
     human = np.array([name in gold for name in pool.names], bool)[pool.specialist]
-    limits = first([_limits(measured, granularity, config.filters), _similar(similarity, config)]).only(~human)
-    passed = first([filters.empty(texts), limits])
+    limits = [filters.noise(texts), _limits(measured, granularity, config.filters), _similar(similarity, config)]
+    passed = first([filters.empty(texts), first(limits).only(~human)])
+    told = _things(parsed, pool, passed.kept, human, seen)
+    unseen = reject(told.lowest < config.min_thing, "unseen thing", told.lowest, config.min_thing)
+    passed = first([passed, unseen.only(~human)])
     agreed = _agreement(texts, image, granularity, pool, passed.kept)
-    decision = _choose(texts, image, granularity, agreed.mean, similarity, passed, config)
+    group = image * len(_GRANULARITIES) + granularity
+    value = worth(group, [agreed.mean, told.mean, told.named], similarity, passed.kept)
+    decision = _choose(texts, image, group, value, passed, config)
     columns = {
         s.IMAGE_ID: c.flat(table.column(s.IMAGE_ID)),
         s.TEXT_ID: pa.array(names, pa.string()),
@@ -83,7 +128,7 @@ def decide(
         s.TEXT: texts,
         s.SPECIALIST: c.names_of(pool.names, pool.specialist),
         s.SIMILARITY: c.numbers(similarity, pa.float32()),
-        s.CONFIDENCE: c.numbers(np.where(human, 1.0, agreed.mean), pa.float32()),
+        s.CONFIDENCE: c.numbers(np.where(human, 1.0, known_mean([agreed.mean, told.mean])), pa.float32()),
         s.N_TOKENS: pa.array(measured.n_tokens),
         s.N_OBJECTS: pa.array(measured.n_objects),
         s.N_ATTRIBUTES: pa.array(measured.n_attributes),
@@ -95,6 +140,21 @@ def decide(
         **decision.columns(),
     }
     return c.table(s.DECIDED_TEXTS, columns)
+
+
+def learn(frames: Frames, captions: Mapping[str, Grouped], tokens: Grouped, seen: Seen) -> MentionReliability:
+    """How far captioners and detectors can be trusted about things, from a sample of images, without labels.
+
+    The arguments are those of `decide`; give the answer to it as `Seen.reliability`.
+
+    Raises:
+        StoreError: a table is not over the images of `frames`.
+    """
+    pool = c.pool(captions, s.PREDICTED_TEXTS, len(frames.ids))
+    everything = np.ones(pool.table.num_rows, bool)
+    parsed = tokens_of(tokens, _text_ids(frames, pool))
+    _, mentioned, sighted = _mentioned(parsed, pool, everything, seen, things.vocabulary(seen.vocabularies))
+    return mentions.learn(mentioned, sighted)
 
 
 def _text_ids(frames: Frames, pool: c.Pool) -> list[str]:
@@ -153,12 +213,47 @@ def _agreement(
     return agreement(texts, np.where(kept, group, beyond), pool.specialist, len(pool.names))
 
 
+def _things(
+    tokens: Tokens, pool: c.Pool, kept: NDArray[np.bool_], human: NDArray[np.bool_], seen: Seen | None
+) -> _Things:
+    """What detectors and the other captioners make of the things that texts name; a rejected text supports nobody."""
+    n, image = pool.table.num_rows, pool.rows.image_index()
+    labels = [] if seen is None else things.vocabulary(seen.vocabularies)
+    if seen is None or not labels:
+        unknown = np.full(n, np.nan)
+        return _Things(unknown, unknown, unknown)
+    found, mentioned, sighted = _mentioned(tokens, pool, kept, seen, labels)
+    known = seen.reliability or mentions.assumed(len(pool.names), len(labels))
+    there = np.where(human[found.text], 1.0, mentions.believe(mentioned, sighted, known))
+    lowest = np.full(n, np.nan)
+    np.fmin.at(lowest, found.text, there)
+    count = np.bincount(found.text, minlength=n)
+    mean = np.where(count > 0, np.bincount(found.text, there, minlength=n) / np.maximum(count, 1), np.nan)
+    pairs = np.unique(found.text[found.mention] * len(labels) + found.label)
+    text, label = pairs // len(labels), pairs % len(labels)
+    accepted = sighted.level == mentions.ACCEPTED
+    hits = np.bincount(text, accepted[image[text], label], minlength=n)
+    total = accepted.sum(axis=1)[image]
+    return _Things(lowest, mean, np.where(total > 0, hits / np.maximum(total, 1), np.nan))
+
+
+def _mentioned(
+    tokens: Tokens, pool: c.Pool, kept: NDArray[np.bool_], seen: Seen, labels: Sequence[str]
+) -> tuple[things.Named, Mentions, Sightings]:
+    """What the kept texts name, the same for the consensus, and what detectors saw."""
+    image = pool.rows.image_index()
+    found = things.named(tokens, pool.table.column(s.TEXT).to_pylist(), labels, seen.words).only(kept)
+    spoke = np.zeros((len(pool.rows.offsets) - 1, len(pool.names)), bool)
+    spoke[image[kept], pool.specialist[kept]] = True
+    sighted = things.sightings(seen.regions, labels, spoke)
+    return found, Mentions(image[found.text], pool.specialist[found.text], found.mention, found.label), sighted
+
+
 def _choose(
     texts: pa.Array,
     image: NDArray[np.int64],
-    granularity: NDArray[np.int64],
-    mean: NDArray[np.float64],
-    similarity: NDArray[np.float64],
+    group: NDArray[np.int64],
+    value: NDArray[np.float64],
     passed: Decision,
     config: TextsConfig,
 ) -> Decision:
@@ -166,10 +261,8 @@ def _choose(
         passed = first([passed, filters.duplicates(texts, image, passed.kept)])
     if config.max_per_granularity is None:
         return passed
-    group = image * len(_GRANULARITIES) + granularity
     rows = np.flatnonzero(passed.kept)
-    best_first = np.lexsort((rows, -np.nan_to_num(similarity[rows]), -np.nan_to_num(mean[rows]), group[rows]))
-    order = rows[best_first]
+    order = rows[np.lexsort((rows, -value[rows], group[rows]))]
     rank = np.zeros(len(group), np.int64)
     rank[order] = c.places(group[order], int(group.max(initial=0)) + 1) + 1
     return first([passed, reject(rank > config.max_per_granularity, "rank", rank, config.max_per_granularity)])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from consensus.boxes import BoxColumns
-from consensus.phrases import GroundedPhrases, PhraseFusionConfig, merge
+from consensus.phrases import GroundedPhrases, PhraseFusionConfig, Places, confirm, merge, places
 from engine import schema as s
 from engine.errors import StoreError
 from engine.grouped import Frames, Grouped
@@ -18,6 +18,7 @@ from filters import phrases as phrase_filters
 from filters import regions as region_filters
 from filters.decision import Decision, first, reject
 from pipelines.decide import columns as c
+from pipelines.decide import things
 from pipelines.decide.regions import OBJECT
 
 
@@ -39,7 +40,7 @@ class TripletsConfig(BaseModel):
         default=0.2,
         ge=0.0,
         le=1.0,
-        description="lowest mean score of a box over the grounders (section 4.3 names a threshold; value our choice)",
+        description="lowest score of a box (section 4.3 names a threshold; value our choice)",
     )
     region_iou: float = Field(
         default=0.5,
@@ -54,15 +55,21 @@ class TripletsConfig(BaseModel):
 
 
 def decide(
-    frames: Frames, phrases: Grouped, groundings: Mapping[str, Grouped], regions: Grouped, config: TripletsConfig
+    frames: Frames,
+    phrases: Grouped,
+    groundings: Mapping[str, Grouped],
+    regions: Grouped,
+    config: TripletsConfig,
+    words: things.Words | None = None,
 ) -> pa.Table:
     """One row for each phrase and box, a table `engine.schema.DECIDED_TRIPLETS`.
 
     `phrases` are kept rows of DECIDED_PHRASES, `groundings` by grounder (PREDICTED_PHRASES), `regions` kept rows of
-    DECIDED_REGIONS, of which the objects count. A phrase that nobody found has one rejected row without a box.
-    `phrase_score` is the score of the phrase's best box. Confidence is the mean score over the grounders; where the
-    box is an accepted region it is at least the mean of that and the region's confidence (our choice: agreement with
-    a region can only help). Rows stand by phrase, then in descending confidence.
+    DECIDED_REGIONS, of which the objects count; `words` says which labels a word may mean beyond itself. Confidence is
+    the mean score over the grounders and, where the phrase names an accepted region, the regions' own
+    (`consensus.phrases.confirm`); `phrase_score` is that of the phrase's best box. A box is linked to the region that it
+    covers, first to one that the phrase names. A phrase that nobody found has one rejected row without a box. Rows
+    stand by phrase, then in descending confidence.
     Reasons in order: degenerate, score, number, phrase score, box score; not found.
 
     Raises:
@@ -81,16 +88,17 @@ def decide(
         columns.offsets,
     )
     numbers = phrases.table.column(s.NUMBER).to_numpy().astype(np.int64)
-    weights = pool.weights(config.weights, "consensus.phrases")
-    merged = merge(clean, numbers, weights, config.fusion, ~early.kept)
+    merged = merge(clean, pool.weights(config.weights, "consensus.phrases"), config.fusion, ~early.kept)
     phrase = merged.clusters.groups()
+    region, named, contradicted = _regions(merged, phrases, regions, config.region_iou, words or {})
+    value = confirm(merged.scores, named, contradicted)
+    ranked = places(merged, value, numbers)
     phrase_score = np.zeros(phrases.table.num_rows)
-    np.maximum.at(phrase_score, phrase, np.where(merged.rank > 0, merged.scores, 0.0))
-    decision = _decision(merged, early, phrase_score[phrase], config)
-    region, value = _regions(merged, phrases.image_index()[phrase], regions, config.region_iou)
+    np.maximum.at(phrase_score, phrase, np.where(merged.counted, value, 0.0))
+    decision = _decision(merged, ranked, early, value, phrase_score[phrase], config)
     found = _found_rows(phrases.table, pool, merged, rows, phrase_score[phrase], region, value, decision)
     missing = np.setdiff1d(np.arange(phrases.table.num_rows), phrase)
-    whole = pa.concat_tables([found, _missing_rows(phrases.table, missing)])
+    whole = pa.concat_tables([found, _missing_rows(phrases.table, missing, config.min_phrase_score)])
     confidence = np.nan_to_num(c.floats(whole, s.CONFIDENCE))
     x0, y0, x1, y1 = np.nan_to_num(c.box_matrix(whole)).T
     order = np.lexsort((y1, x1, y0, x0, -confidence, np.concatenate([phrase, missing])))
@@ -116,37 +124,55 @@ def _by_phrase(pool: c.Pool, phrases: pa.Table) -> tuple[BoxColumns, NDArray[np.
 
 
 def _decision(
-    merged: GroundedPhrases, early: Decision, phrase_score: NDArray[np.float64], config: TripletsConfig
+    merged: GroundedPhrases,
+    ranked: Places,
+    early: Decision,
+    value: NDArray[np.float64],
+    phrase_score: NDArray[np.float64],
+    config: TripletsConfig,
 ) -> Decision:
     return first(
         [
             early.take(merged.clusters.winners),
-            reject(merged.surplus, "number", merged.rank, merged.wanted),
+            reject(ranked.surplus, "number", ranked.rank, ranked.wanted),
             phrase_filters.score(phrase_score, config.min_phrase_score),
-            region_filters.score(merged.scores, config.min_box_score, "box score"),
+            region_filters.score(value, config.min_box_score, "box score"),
         ]
     )
 
 
 def _regions(
-    merged: GroundedPhrases, image: NDArray[np.int64], regions: Grouped, threshold: float
-) -> tuple[pa.Array, NDArray[np.float64]]:
-    """The id of the accepted object each box is (null: none), and the combined confidence (boxes,)."""
+    merged: GroundedPhrases, phrases: Grouped, regions: Grouped, threshold: float, words: things.Words
+) -> tuple[pa.Array, NDArray[np.float64], NDArray[np.bool_]]:
+    """Of every box: the id of the accepted object that it is (null: none); that object's confidence if the phrase names
+    it (NaN otherwise); whether it is an object of another name while the phrase names one elsewhere."""
     from consensus import kernels
 
-    is_object = c.flags(pc.equal(regions.table.column(s.KIND), OBJECT))
-    before = np.concatenate([[0], np.cumsum(is_object)])
-    table = regions.table.filter(pa.array(is_object))
-    offsets = before[regions.offsets].astype(np.int64)
-    index, overlap = kernels.best_match(
-        np.ascontiguousarray(merged.clusters.boxes), image, c.box_matrix(table).astype(np.float64), offsets
-    )
-    index = np.where(overlap >= threshold, index, -1)
-    own = merged.scores
-    if not table.num_rows:
-        return pa.nulls(len(own), pa.string()), own
-    both = (own + c.floats(table, s.CONFIDENCE)[index]) / 2.0
-    return c.take(table.column(s.REGION_ID), index), np.where(index >= 0, np.maximum(own, both), own)
+    objects = regions.where(pc.equal(regions.table.column(s.KIND), OBJECT))
+    boxes, phrase = np.ascontiguousarray(merged.clusters.boxes), merged.clusters.groups()
+    corners = c.box_matrix(objects.table).astype(np.float64)
+    wanted, offsets = _named(phrases, objects, words)
+    own, shared = kernels.best_match(boxes, phrase, corners[wanted], offsets)
+    any_, overlap = kernels.best_match(boxes, phrases.image_index()[phrase], corners, objects.offsets)
+    sure = shared >= threshold
+    contradicted = ~sure & (overlap >= threshold) & (np.diff(offsets)[phrase] > 0)
+    index = np.where((overlap >= threshold) & ~contradicted, any_, -1)
+    index[sure] = wanted[own[sure]]
+    confidence = np.full(len(index), np.nan)
+    confidence[sure] = c.floats(objects.table, s.CONFIDENCE)[index[sure]]
+    return c.take(objects.table.column(s.REGION_ID), index), confidence, contradicted
+
+
+def _named(phrases: Grouped, objects: Grouped, words: things.Words) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The objects that each phrase names: rows of `objects`, flat by phrase, and offsets (phrases + 1,)."""
+    labels, label_names = c.numbered(c.normal(objects.table.column(s.LABEL)))
+    means = things.meant(phrases.table.column(s.PHRASE), phrases.table.column(s.HEAD), label_names, words)
+    image, n = phrases.image_index(), phrases.table.num_rows
+    each = np.diff(objects.offsets)[image]
+    phrase = np.repeat(np.arange(n), each)
+    thing = np.arange(len(phrase)) - np.repeat(np.cumsum(each) - each, each) + objects.offsets[image][phrase]
+    named = means[phrase, labels[thing]]
+    return thing[named], c.starts(phrase[named], n)
 
 
 def _found_rows(
@@ -180,7 +206,7 @@ def _found_rows(
     return c.table(s.DECIDED_TRIPLETS, columns)
 
 
-def _missing_rows(phrases: pa.Table, missing: NDArray[np.int64]) -> pa.Table:
+def _missing_rows(phrases: pa.Table, missing: NDArray[np.int64], threshold: float) -> pa.Table:
     n = len(missing)
     columns = {name: pa.nulls(n, s.DECIDED_TRIPLETS.field(name).type) for name in s.DECIDED_TRIPLETS.names}
     nobody = c.lists(np.zeros(n + 1, np.int64), pa.array([], s.VOTE))
@@ -189,8 +215,9 @@ def _missing_rows(phrases: pa.Table, missing: NDArray[np.int64]) -> pa.Table:
         {
             **columns,
             **_phrase_columns(phrases, missing),
+            s.PHRASE_SCORE: pa.array(np.zeros(n, np.float32)),
             s.VOTES: nobody,
-            **reject(np.ones(n, bool), "not found").columns(),
+            **reject(np.ones(n, bool), "not found", 0.0, threshold).columns(),
         },
     )
 

@@ -20,7 +20,7 @@ from pipelines.decide import triplets as triplets_
 from pipelines.decide.phrases import PhrasesConfig
 from pipelines.decide.region_text import RegionTextConfig, chunk_rows
 from pipelines.decide.regions import RegionsConfig
-from pipelines.decide.texts import TextsConfig
+from pipelines.decide.texts import Seen, TextsConfig
 from pipelines.decide.tokens import tokens_of
 from pipelines.decide.triplets import TripletsConfig
 
@@ -36,7 +36,7 @@ class DecisionStage:
     schema: pa.Schema
     decide: Decide
     settings: Mapping[str, Any]
-    revision: int = 1
+    revision: int = 2
     resources: Resources = Resources()
     batch_size: int | None = None
     pixels: bool = False
@@ -74,11 +74,17 @@ def region_text(batch: Batch, config: RegionTextConfig) -> pa.Table:
 
 
 def texts(
-    batch: Batch, config: TextsConfig, source: str, parsed: str | None, gold: frozenset[str] = frozenset()
+    batch: Batch,
+    config: TextsConfig,
+    source: str,
+    parsed: str | None,
+    gold: frozenset[str] = frozenset(),
+    vocabularies: Mapping[str, list[str] | None] | None = None,
 ) -> pa.Table:
     """Texts of the stages `source`* with the tokens of stage `parsed` → DECIDED_TEXTS."""
     captions, scores = said_by(batch, source), said_by(batch, "score_texts.")
-    return texts_.decide(Frames.of(batch.images), captions, _tokens(batch, parsed), scores, config, gold)
+    seen = Seen(batch.inputs["regions"], vocabularies, {}) if vocabularies else None
+    return texts_.decide(Frames.of(batch.images), captions, _tokens(batch, parsed), scores, config, gold, seen)
 
 
 def phrases(batch: Batch, config: PhrasesConfig, parsed: tuple[str, ...]) -> pa.Table:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consensus.captions import agreement
+from consensus.captions import agreement, known_mean, worth
 
 WORDS = ["a", "dog", "Dog", "runs", "in", "the", "park", "don't", "two", "a,", "."]
 
@@ -55,3 +55,13 @@ def test_the_odd_one_out_agrees_least():
 def test_words_of_other_scripts_count():
     found = agreement(["Ein süßer Hund", "ein SÜßER hund!"], np.zeros(2, int), np.arange(2), 2)
     assert found.mean.tolist() == [1.0, 1.0]
+
+
+def test_worth_is_the_mean_of_what_is_known_with_similarity_on_the_scale_of_the_group():
+    nan = np.nan
+    groups, kept = np.array([0, 0, 0, 1, 2]), np.array([True, True, False, True, True])
+    similarity = np.array([0.20, 0.30, 0.90, 0.25, nan])  # the rejected text sets no scale, one alone has none
+    value = worth(groups, [np.array([0.5, 0.5, 0.5, 0.4, nan]), np.array([nan, 1.0, nan, nan, nan])], similarity, kept)
+    assert value[[0, 1, 3, 4]] == pytest.approx([(0.5 + 0) / 2, (0.5 + 1.0 + 1.0) / 3, 0.4, 0.0])
+    assert known_mean([np.array([nan, 1.0]), np.array([nan, 0.0])]).tolist()[1] == 0.5
+    assert np.isnan(known_mean([np.array([nan])])).all()

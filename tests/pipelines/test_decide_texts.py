@@ -7,15 +7,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from consensus.mentions import DOUBTED, UNSEEN
 from engine import schema as s
 from engine.errors import StoreError
 from engine.grouped import Frames, Grouped
 from engine.tokens import Tokens
 from filters.texts import TextFilterConfig, TextLimits
-from pipelines.decide import phrases, region_text, texts
+from pipelines.decide import phrases, region_text, texts, things
 from pipelines.decide.phrases import PhrasesConfig
 from pipelines.decide.region_text import RegionTextConfig
-from pipelines.decide.texts import TextsConfig
+from pipelines.decide.texts import Seen, TextsConfig
 from pipelines.decide.tokens import tokens_of, tokens_table
 from tests.pipelines.decide_tables import box, frames, grouped, kept, parse, parsed, rejected, told
 
@@ -121,6 +122,116 @@ def test_the_best_agreeing_texts_are_chosen_where_few_are_wanted():
     assert table.column(s.VALUE).to_pylist() == [3.0, None, None]
 
 
+def test_leaks_and_boilerplate_are_dropped_but_not_human_ones_and_plain_captions():
+    these = frames(1)
+    lines = {
+        "leak": ["<|im_end|> a dog on a beach", "As an AI language model I like dogs", "I cannot see the image",
+                 "caption: a dog on a beach"],
+        "boilerplate": ["a dog on a beach, see www.dogs.example", "DSC_0042 dog beach", "dog.jpg on a beach",
+                        "Stock photo of a dog", "a dog © 2019 all rights reserved"],
+        None: ["the picture shows a dog on a beach", "a man is unable to stand", "a user of a phone", "2 < 3 > 1 on a sign"],
+    }  # fmt: skip
+    flat = [(reason, line) for reason, group in lines.items() for line in group]
+    limits = TextLimits(min_tokens=0, min_object_complexity=0.0)
+    config = TextsConfig(filters=TextFilterConfig(brief=limits))
+    said = {"a": grouped(s.PREDICTED_TEXTS, [told("img0", line) for _, line in flat], these)}
+    nothing = Grouped.of(s.TOKENS.empty_table(), these.ids)
+    table = texts.decide(these, said, nothing, {}, config)
+    assert table.column(s.REASON).to_pylist() == [reason for reason, _ in flat]
+    assert not rejected(texts.decide(these, said, nothing, {}, config, gold=frozenset(["a"])))
+
+
+BIRD = "A/DET/2/det bird/NOUN/3/nsubj chases/VERB/0/root two/NUM/5/nummod cats/NOUN/3/obj"
+NO_BIRD = "A/DET/2/det dog/NOUN/3/nsubj chases/VERB/0/root no/DET/5/det bird/NOUN/3/obj"
+
+
+def seen_things(these, *rows, vocabulary=("dog", "cat", "bird", "hot dog"), words=None):
+    """Regions as (image, label, kept)."""
+    table = [
+        {
+            s.IMAGE_ID: image,
+            s.KIND: "object",
+            s.LABEL: label,
+            s.VOTES: [{s.SPECIALIST: "d", s.LABEL: label, s.SCORE: 0.5, **box(0, 0, 9, 9)}],
+            s.REASON: None if is_kept else "confidence",
+            **box(0, 0, 9, 9),
+        }
+        for image, label, is_kept in rows
+    ]
+    return Seen(grouped(s.DECIDED_REGIONS, table, these), {"d": vocabulary, "open": None}, words or {})
+
+
+def reasons(sentences_by_captioner, seen, gold=frozenset()):
+    these = frames(1)
+    sentences = [line for (line,) in sentences_by_captioner.values()]
+    plain, _ = parse(*sentences)
+    captions = {
+        name: grouped(s.PREDICTED_TEXTS, [told("img0", text)], these)
+        for name, text in zip(sentences_by_captioner, plain, strict=True)
+    }
+    names = texts.text_ids(these, captions)
+    order = sorted(sentences_by_captioner)
+    _, tokens = parse(*[sentences_by_captioner[name][0] for name in order])
+    table = texts.decide(
+        these, captions, parsed(["img0"] * len(order), names, tokens, these), {}, TextsConfig(), gold, seen
+    )
+    return dict(zip(order, table.to_pylist(), strict=True))
+
+
+def test_a_text_that_names_a_thing_nobody_saw_is_dropped_unless_another_says_it_too():
+    these = frames(1)
+    seen = seen_things(these, ("img0", "dog", True), ("img0", "Cat", True))
+    odd = reasons({"a": [DOG], "b": [DOG.replace("chases", "sees")], "c": [BIRD]}, seen)
+    assert [row[s.REASON] for row in odd.values()] == [None, None, "unseen thing"]
+    assert odd["c"][s.VALUE] < odd["c"][s.THRESHOLD] == 0.5
+    assert odd["a"][s.CONFIDENCE] > 0.7
+    both = reasons({"a": [DOG], "b": [BIRD.replace("chases", "sees")], "c": [BIRD]}, seen)
+    assert [row[s.REASON] for row in both.values()] == [None, None, None]
+    there = seen_things(these, ("img0", "dog", True), ("img0", "cat", True), ("img0", "bird", True))
+    assert reasons({"a": [DOG], "b": [DOG], "c": [BIRD]}, there)["c"][s.REASON] is None
+
+
+def test_silence_about_what_no_detector_knows_tells_nothing():
+    these = frames(1)
+    seen = seen_things(these, ("img0", "dog", True), ("img0", "cat", True), vocabulary=("dog", "cat"))
+    said = {"a": [DOG], "b": [DOG.replace("chases", "sees")], "c": [BIRD]}
+    assert reasons(said, seen)["c"][s.REASON] is None
+    assert reasons({**said, "c": [NO_BIRD]}, seen_things(these, ("img0", "dog", True)))["c"][s.REASON] is None
+    known = seen_things(these, ("img0", "dog", True), ("img0", "cat", True))
+    assert reasons(said, known, gold=frozenset("c"))["c"][s.REASON] is None
+
+
+def test_words_reconcile_with_labels_the_longest_first():
+    these = frames(1)
+    lines = [
+        "A/DET/3/det hot/ADJ/3/amod dog/NOUN/0/root",
+        "two/NUM/2/nummod puppies/NOUN/0/root",
+        "a/DET/2/det view/NOUN/0/root",
+    ]
+    plain, tokens = parse(*lines)
+    labels = ["dog", "hot dog"]
+    found = things.named(tokens, plain, labels, {"puppies": frozenset({"dog", "wolf"})})
+    assert found.text.tolist() == [0, 1]
+    assert [labels[i] for i in found.label] == ["hot dog", "dog"]
+    assert things.vocabulary({"a": ["Dog ", "cat"], "b": None, "c": ["dog"]}) == ["cat", "dog"]
+    assert things.vocabulary({"open": None}) == []
+    assert things.named(parse()[1], [], labels, {}).text.tolist() == []
+    level = things.sightings(seen_things(these, ("img0", "DOG", False)).regions, labels, np.ones((1, 1), bool)).level
+    assert level.tolist() == [[DOUBTED, UNSEEN]]
+
+
+def test_the_texts_that_name_what_is_there_are_chosen():
+    these = frames(1)
+    seen = seen_things(these, ("img0", "dog", True), ("img0", "cat", True))
+    other = DOG.replace("two/NUM/5/nummod cats/NOUN/3/obj", "the/DET/5/det street/NOUN/3/obj")
+    (dog, street), _ = parse(DOG, other)
+    captions = {"a": grouped(s.PREDICTED_TEXTS, [told("img0", street), told("img0", dog)], these)}
+    _, tokens = parse(other, DOG)
+    rows = parsed(["img0"] * 2, texts.text_ids(these, captions), tokens, these)
+    table = texts.decide(these, captions, rows, {}, TextsConfig(max_per_granularity=1), seen=seen)
+    assert table.column(s.REASON).to_pylist() == ["rank", None]
+
+
 def test_no_texts_and_unknown_granularity():
     these = frames(2)
     nothing = Grouped.of(s.TOKENS.empty_table(), these.ids)
@@ -210,6 +321,28 @@ def test_the_candidate_most_similar_to_the_crop_wins():
     assert rows[2][s.SIMILARITY] == pytest.approx(0.5)
     assert [v[s.GRANULARITY] for v in rows[2][s.CANDIDATES]] == ["phrase", "brief", "chunk", "chunk"]
     assert rows[2][s.CANDIDATES][1][s.SIMILARITY] == pytest.approx(0.45)
+
+
+def test_scorers_are_heard_on_their_own_scales_and_noise_is_never_the_text():
+    these = frames(2)
+    said = {"coca": grouped(s.CROP_TEXTS, [crop("img0:r0", "a brown dog"), crop("img0:r0", "<pad> dog")], these)}
+    scores = {  # the wide scorer likes the phrase a little, of its range; the narrow one hates it, of its own
+        "wide": [("dog", 60.0), ("a brown dog", 58.0), ("<pad> dog", 40.0)],
+        "narrow": [("dog", 0.20), ("a brown dog", 0.24), ("<pad> dog", 0.30)],
+    }
+    tables = {
+        name: grouped(s.SIMILARITIES, [{**crop("img0:r0", t), s.SIMILARITY: v} for t, v in rows], these)
+        for name, rows in scores.items()
+    }
+    row = region_text.decide(these, regions_table(these), said, tables, RegionTextConfig()).to_pylist()[0]
+    assert (row[s.TEXT], row[s.REASON]) == ("a brown dog", None)
+    loud = {
+        "wide": tables["wide"],
+        "loud": grouped(s.SIMILARITIES, [{**crop("img0:r0", "<pad> dog"), s.SIMILARITY: 99}], these),
+    }
+    assert (
+        region_text.decide(these, regions_table(these), said, loud, RegionTextConfig()).to_pylist()[0][s.TEXT] == "dog"
+    )
 
 
 def test_a_crop_text_of_an_unknown_region_is_an_error_and_an_empty_label_is_rejected():

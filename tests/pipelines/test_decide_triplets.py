@@ -19,7 +19,7 @@ from tests.pipelines.decide_tables import box, frames, grouped, kept, rejected, 
 
 
 def phrase_rows(these, *items):
-    """Items of (image, phrase, number); ids are numbered over all."""
+    """Items of (image, phrase, number); ids are numbered over all; the head is the last word."""
     rows = [
         {
             s.IMAGE_ID: i,
@@ -28,6 +28,7 @@ def phrase_rows(these, *items):
             s.PHRASE: p,
             s.START: 0,
             s.END: len(p),
+            s.HEAD: p.rpartition(" ")[2].removesuffix("s"),
             s.NUMBER: k,
         }
         for n, (i, p, k) in enumerate(items)
@@ -40,9 +41,17 @@ def found(phrase_id, score, corners):
 
 
 def region_rows(these, *items):
-    """Items of (region id, confidence, corners, kind)."""
+    """Items of (region id, confidence, corners, kind[, label])."""
     rows = [
-        {s.IMAGE_ID: r.split(":")[0], s.REGION_ID: r, s.KIND: k, s.CONFIDENCE: q, **box(*c)} for r, q, c, k in items
+        {
+            s.IMAGE_ID: r.split(":")[0],
+            s.REGION_ID: r,
+            s.KIND: k,
+            s.CONFIDENCE: q,
+            s.LABEL: label[0] if label else None,
+            **box(*c),
+        }
+        for r, q, c, k, *label in items
     ]
     return grouped(s.DECIDED_REGIONS, rows, these)
 
@@ -64,15 +73,15 @@ def test_phrases_find_regions_and_what_nobody_found_says_so():
     }
     accepted = region_rows(
         these,
-        ("img0:r0", 0.9, (0, 0, 100, 110), "object"),
+        ("img0:r0", 0.9, (0, 0, 100, 110), "object", "Dog"),
         ("img0:r1", 0.9, (0, 0, 100, 100), "text"),
-        ("img1:r0", 0.9, (0, 0, 50, 50), "object"),
+        ("img1:r0", 0.9, (0, 0, 50, 50), "object", "truck"),
     )
     table = decide(these, phrases, groundings, accepted, TripletsConfig())
     assert table.schema == s.DECIDED_TRIPLETS
     best, second, missing, car = table.to_pylist()
     assert (best[s.PHRASE], best[s.REGION_ID], best[s.REASON]) == ("a dog", "img0:r0", None)
-    assert best[s.PHRASE_SCORE] == pytest.approx(0.7)
+    assert best[s.PHRASE_SCORE] == pytest.approx((0.7 + 0.9) / 2)
     assert best[s.CONFIDENCE] == pytest.approx((0.7 + 0.9) / 2)
     assert sorted(vote[s.SPECIALIST] for vote in best[s.VOTES]) == ["a", "b"]
     assert {vote[s.LABEL] for vote in best[s.VOTES]} == {"a dog"}
@@ -83,8 +92,47 @@ def test_phrases_find_regions_and_what_nobody_found_says_so():
         None,
         [],
     )
-    assert (car[s.REASON], car[s.VALUE], car[s.THRESHOLD]) == ("phrase score", pytest.approx(0.15), 0.25)
+    assert (missing[s.VALUE], missing[s.THRESHOLD], missing[s.PHRASE_SCORE]) == (0.0, 0.25, 0.0)
+    # found by one of two, the other silent; the truck under it says nothing about a car
+    assert (car[s.REASON], car[s.VALUE], car[s.THRESHOLD]) == ("phrase score", pytest.approx(0.3 / 1.5), 0.25)
     assert car[s.REGION_ID] == "img1:r0"
+
+
+def test_a_phrase_prefers_the_region_that_it_names_and_loses_by_one_of_another_name():
+    these = frames(1)
+    phrases = phrase_rows(these, ("img0", "a cat", 1), ("img0", "a teddy bear", 1))
+    rows = [
+        found("img0:t:p0", 0.8, (0, 0, 100, 100)),
+        found("img0:t:p0", 0.5, (200, 0, 300, 100)),
+        found("img0:t:p1", 0.6, (400, 0, 500, 100)),
+    ]
+    accepted = region_rows(
+        these,
+        ("img0:r0", 0.9, (0, 0, 100, 100), "object", "dog"),
+        ("img0:r1", 0.7, (200, 0, 300, 120), "object", "cat"),
+        ("img0:r2", 0.8, (400, 0, 500, 100), "object", "teddy bear"),
+        ("img0:r3", 0.8, (0, 200, 100, 300), "object", "bear"),
+    )
+    table = decide(these, phrases, {"a": grouped(s.PREDICTED_PHRASES, rows, these)}, accepted, TripletsConfig())
+    cat, dog, bear = table.to_pylist()
+    assert (cat[s.REGION_ID], cat[s.REASON]) == ("img0:r1", None)
+    assert cat[s.CONFIDENCE] == pytest.approx((0.5 + 0.7) / 2)
+    assert (dog[s.REGION_ID], dog[s.REASON], dog[s.VALUE]) == (None, "number", 2)
+    assert (bear[s.REGION_ID], bear[s.REASON]) == ("img0:r2", None)
+
+
+def test_words_may_mean_labels():
+    these = frames(1)
+    phrases = phrase_rows(these, ("img0", "two puppies", 2))
+    rows = [found("img0:t:p0", 0.4, (0, 0, 100, 100))]
+    accepted = region_rows(these, ("img0:r0", 0.8, (0, 0, 100, 100), "object", "dog"))
+    grounder = {"a": grouped(s.PREDICTED_PHRASES, rows, these)}
+    words = {"puppies": frozenset({"dog"})}
+    (plain,) = kept(decide(these, phrases, grounder, accepted, TripletsConfig()))
+    (told,) = kept(decide(these, phrases, grounder, accepted, TripletsConfig(), words))
+    assert plain[s.CONFIDENCE] == pytest.approx(0.4)
+    assert told[s.CONFIDENCE] == pytest.approx((0.4 + 0.8) / 2)
+    assert plain[s.REGION_ID] == told[s.REGION_ID] == "img0:r0"
 
 
 @settings(max_examples=50, deadline=None)

@@ -15,7 +15,7 @@ from engine.executors.local import LocalExecutor
 from engine.executors.ray import RayExecutor
 from engine.sidecar import decode, list_sidecars
 from engine.store import LocalStore
-from tests.toys import ToyStage, numbers, published, toy_graph, toy_run
+from tests.toys import ToyStage, numbers, published, toy_estimate, toy_graph, toy_run
 
 
 def go(root: Path, graph, workers=2, **settings):
@@ -44,6 +44,21 @@ def test_same_bytes_as_local(tmp_path, workers):
     assert counts.run == 12
     assert published(tmp_path / "out") == reference(tmp_path)
     assert go(tmp_path / "out", graph, workers).run == 0
+
+
+def test_an_estimate_is_the_same_when_workers_die_of_it(tmp_path):
+    def graph(kill_once):
+        total = toy_estimate("total", "stat", 2, kill_once=kill_once)
+        stat = ToyStage("stat", ("ingest", "a"))
+        return toy_graph(ToyStage("a"), stat, total, ToyStage("b", ("ingest", "a", "total")))
+
+    counts = go(tmp_path / "out", graph(str(tmp_path / "killed")))
+    assert counts.run == 4 * 3 + 2 + 1
+    run, schedule = toy_run(tmp_path / "local", graph(""))
+    LocalExecutor().run(run, schedule, lambda _: None)
+    assert published(tmp_path / "out") == published(tmp_path / "local")
+    assert set(numbers(tmp_path / "out").values()) == {2 + 2 * 16}
+    assert (tmp_path / "killed").exists()
 
 
 def test_a_killer_image_stands_alone_in_quarantine(tmp_path):

@@ -1,0 +1,116 @@
+"""Which things texts name, in the words of the detectors, and what the detectors saw of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from consensus.mentions import ACCEPTED, DOUBTED, Sightings
+from engine import schema as s
+from engine.grouped import Grouped
+from engine.tokens import Tokens
+from filters.syntax import noun_chunks
+from pipelines.decide import columns as c
+from pipelines.decide.regions import OBJECT
+
+Words = Mapping[str, frozenset[str]]
+_LONGEST = 3  # words of the longest label that is looked for in a phrase ("stuffed teddy bear")
+_NEGATIONS = ("no", "without")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Things that texts name: `text` (m,) ascending row of each mention; of pairs: `mention`, `label` (p,)."""
+
+    text: NDArray[np.int64]
+    mention: NDArray[np.int64]
+    label: NDArray[np.int64]
+
+    def only(self, texts: NDArray[np.bool_]) -> "Named":
+        """The mentions of the flagged texts (n,)."""
+        kept = texts[self.text]
+        pair = kept[self.mention]
+        number = np.cumsum(kept) - 1
+        return Named(self.text[kept], number[self.mention[pair]], self.label[pair])
+
+
+def vocabulary(vocabularies: Mapping[str, Sequence[str] | None]) -> list[str]:
+    """Every label that some detector could give, in lower case, sorted. A detector of any words (None) adds none:
+    from its silence about a thing nothing follows."""
+    return sorted({word.strip().lower() for words in vocabularies.values() for word in words or ()})
+
+
+def named(tokens: Tokens, texts: Sequence[str], labels: Sequence[str], words: Words) -> Named:
+    """The mentions of things that some detector could have seen.
+
+    `words` says which labels a word may mean beyond itself. The longest end of a phrase that is a label or such a word
+    decides ("hot dog" is no dog); the head is tried as it stands and by its lemma. Phrases that deny ("no dog") name
+    nothing, and a text names a thing once.
+    """
+    found = noun_chunks(tokens, texts)
+    number = {label: i for i, label in enumerate(labels)}
+    known: dict[tuple[str, str], tuple[int, ...]] = {}
+    seen: dict[tuple[int, tuple[int, ...]], None] = {}
+    for text, phrase, lemma in zip(found.text.tolist(), found.phrase, found.lemma, strict=True):
+        key = (phrase, lemma)
+        if key not in known:
+            known[key] = _meant(phrase.lower().split(), lemma.lower(), number, words)
+        if known[key]:
+            seen[text, known[key]] = None
+    rows = list(seen)
+    count = [len(meant) for _, meant in rows]
+    return Named(
+        np.array([text for text, _ in rows], np.int64),
+        np.repeat(np.arange(len(rows)), count),
+        np.array([label for _, meant in rows for label in meant], np.int64),
+    )
+
+
+def meant(phrases: c.Array, heads: c.Array, labels: Sequence[str], words: Words) -> NDArray[np.bool_]:
+    """Which labels each phrase may mean, by the same rule: (phrases, labels); `heads` are lemmas of the head nouns."""
+    number = {label: i for i, label in enumerate(labels)}
+    flags = np.zeros((len(phrases), len(labels)), bool)
+    for row, (phrase, head) in enumerate(zip(phrases.to_pylist(), heads.to_pylist(), strict=True)):
+        flags[row, list(_meant((phrase or "").lower().split(), (head or "").lower(), number, words))] = True
+    return flags
+
+
+def _meant(phrase: Sequence[str], lemma: str, number: Mapping[str, int], words: Words) -> tuple[int, ...]:
+    """Numbers of the labels that a phrase may mean; none where no detector knows it."""
+    if not phrase or phrase[0] in _NEGATIONS:
+        return ()
+    for n in range(min(_LONGEST, len(phrase)), 0, -1):
+        before = " ".join(phrase[-n:-1])
+        for head in (phrase[-1], lemma):
+            word = f"{before} {head}".strip()
+            found = {number[label] for label in {word, *words.get(word, ())} if label in number}
+            if found:
+                return tuple(sorted(found))
+    return ()
+
+
+def sightings(regions: Grouped, labels: Sequence[str], spoke: NDArray[np.bool_]) -> Sightings:
+    """What detectors saw of every label in every image, from all rows of DECIDED_REGIONS, rejected ones too."""
+    table = regions.table
+    image = regions.image_index()
+    level = np.zeros((len(regions.offsets) - 1, len(labels)), np.int8)
+    votes = c.flat(table.column(s.VOTES))
+    owner = np.repeat(
+        np.arange(len(votes)), pc.fill_null(pc.list_value_length(votes), 0).to_numpy(zero_copy_only=False)
+    )
+    said = pc.struct_field(votes.flatten(), s.LABEL)
+    _raise(level, image[owner], said, labels, DOUBTED)
+    accepted = c.flags(pc.and_(pc.is_null(table.column(s.REASON)), pc.equal(table.column(s.KIND), OBJECT)))
+    rows = np.flatnonzero(accepted)
+    _raise(level, image[rows], c.take(table.column(s.LABEL), rows), labels, ACCEPTED)
+    return Sightings(level, spoke)
+
+
+def _raise(level: NDArray[np.int8], image: NDArray[np.int64], said: c.Array, labels: Sequence[str], to: int) -> None:
+    """Raise the level of labels that were said of images; words that are no label are left out."""
+    place = pc.index_in(c.normal(said), value_set=pa.array(labels, pa.string()))
+    index = c.flat(pc.fill_null(place, -1)).to_numpy(zero_copy_only=False).astype(np.int64)
+    np.maximum.at(level, (image[index >= 0], index[index >= 0]), np.int8(to))
