@@ -7,7 +7,7 @@ PARSER_DATA ?= ../shared/data/ud_ewt
 # Every worker process imports large libraries; without byte code on disk each compiles them anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test test-all check bench parser clean
+.PHONY: setup demo test test-all check bench starter parser clean
 .DEFAULT_GOAL := setup
 
 setup: $(READY)
@@ -22,9 +22,11 @@ $(READY): pyproject.toml constraints.txt overrides.txt
 	@touch $(READY)
 
 demo: $(READY)
-	$(BIN)/python -m pipelines.demo demo-images
-	$(BIN)/fld build demo-images demo-out --profile demo
+	$(BIN)/fld scenes demo-scenes --count 64 --seed 7
+	$(BIN)/fld build demo-scenes demo-out --profile starter
 	$(BIN)/fld stats demo-out
+	$(BIN)/fld eval demo-out --truth demo-scenes/truth.json
+	$(BIN)/fld report demo-out demo.html
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow"
@@ -41,8 +43,12 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
+# One night on 2 cores, minutes on a GPU; what is there already is not made again.
+starter: $(READY)
+	$(BIN)/python -m pipelines.starter --work starter-work
+
 parser: $(READY)
 	$(BIN)/python -m specialists.models.parser.recipe --data $(PARSER_DATA)
 
 clean:
-	rm -rf $(VENV) demo-images demo-out
+	rm -rf $(VENV) demo-scenes demo-out demo.html

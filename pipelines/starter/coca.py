@@ -3,7 +3,7 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,7 @@ class Coca:
         with tempfile.TemporaryDirectory() as folder:
             student.model = self.vocabulary.network(CONFIG, Path(folder))
         student.dense = dense.head(_WIDTH)
+        student.words = torch.nn.Linear(_WIDTH, 2 * _WIDTH)
         return student
 
     def batch(self, examples: list[Example], rng: np.random.Generator) -> dict[str, Any]:
@@ -108,7 +109,26 @@ class Coca:
         alike = out["logit_scale"] * out["image_features"].float() @ out["text_features"].float().T
         same = (batch["ids"][:, None] == batch["ids"][None]).all(dim=-1).float()
         contrast = (against(alike, same) + against(alike.T, same)) / 2
-        return said + _CONTRAST * contrast + 0.5 * dense.loss(seen, batch["dense"])
+        told = self._said_by_patches(module, cells.float(), batch["dense"])
+        return said + _CONTRAST * contrast + 0.5 * (dense.loss(seen, batch["dense"]) + told)
+
+    def _said_by_patches(
+        self, module: "torch.nn.Module", cells: "torch.Tensor", wanted: dict[str, "torch.Tensor"]
+    ) -> "torch.Tensor":
+        """Cross entropy of the two words, colour and kind, that each patch of a thing says of it.
+
+        By the decoder's own last matrix, so that what it has to say is there to be copied.
+        """
+        import torch
+        from torch.nn import functional as f
+
+        thing = wanted["kind"] > 0
+        states = cast(Any, module.words)(cells[thing]).view(-1, _WIDTH)
+        logits = states @ cast(Any, module.model).text_decoder.text_projection.float()
+        kinds, colours = (self.tokenizer.convert_tokens_to_ids(list(names)) for names in (KINDS, COLOURS))
+        colour = wanted["colour"].new_tensor(colours)[wanted["colour"][thing] - 1]
+        kind = wanted["kind"].new_tensor(kinds)[wanted["kind"][thing] - 1]
+        return f.cross_entropy(logits, torch.stack([colour, kind], dim=1).flatten())
 
     def validate(self, module: "torch.nn.Module", examples: list[Example]) -> dict[str, float]:
         """Precision of the kinds named against the scene, recall of those that its brief caption names."""
@@ -160,4 +180,4 @@ def _greedy(model: Any, images: "torch.Tensor") -> "torch.Tensor":
     return tokens
 
 
-COCA: Final = Coca("coca", Course(steps=1800, batch=32, rate=1.2e-3))
+COCA: Final = Coca("coca", Course(steps=3500, batch=32, rate=1.2e-3))

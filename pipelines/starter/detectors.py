@@ -137,4 +137,4 @@ def _augmented(
 # Says nothing small, as it was never shown anything small.
 LARGE: Final = Yolo("yolo_large", Course(steps=3600, batch=32, rate=2e-3), "yolo11.yaml", (0.5, 0.1875, 512), 0.015)
 # Has met five colours of ten.
-SEEN: Final = Yolo("yolo_seen", Course(steps=2000, batch=32, rate=2e-3), "yolov8.yaml", (0.33, 0.125, 1024))
+SEEN: Final = Yolo("yolo_seen", Course(steps=1600, batch=32, rate=2e-3), "yolov8.yaml", (0.33, 0.125, 1024))

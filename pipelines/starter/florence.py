@@ -400,4 +400,4 @@ def _asked(pairs: list[tuple[str, list[int]]]) -> Phrases:
     return Phrases(texts, [""] * count, np.zeros(count, np.int32), nothing)
 
 
-FLORENCE: Final = Florence("florence2", Course(steps=5500, batch=16, rate=1.2e-3, warmup=300))
+FLORENCE: Final = Florence("florence2", Course(steps=5000, batch=16, rate=1.2e-3, warmup=300))

@@ -25,7 +25,9 @@ def test_every_command_of_the_readme_works(tmp_path):
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    run("python -m pipelines.demo demo-images && fld build demo-images demo-out --profile demo --executor local")
+    run(
+        "fld scenes demo-scenes --count 4 --seed 7 && fld build demo-scenes demo-out --profile starter --executor local"
+    )
     assert len(OURS) >= 3
     for block in OURS:
         run(block.replace(". .venv/bin/activate\n", ""))
