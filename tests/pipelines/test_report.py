@@ -137,8 +137,9 @@ def test_rejections_keep_reason_value_and_limit(scenes, built):
     found = rows(built, "SELECT * FROM rejected")
     for image_id, scene in scenes.items():
         expected = [(r["stage"], r["reason"], r["value"], r["threshold"]) for r in found if r["image_id"] == image_id]
-        shown = [(r["stage"], r["reason"], r["value"], r["threshold"]) for r in scene["rejected"]]
-        assert sorted(map(str, shown)) == sorted(map(str, expected))
+        numbers = lambda r: tuple(None if r[k] is None else float(r[k]) for k in ("value", "threshold"))  # noqa: E731
+        shown = [(r["stage"], r["reason"], *numbers(r)) for r in scene["rejected"]]
+        assert sorted(shown, key=repr) == sorted(expected, key=repr)
     missed = [item for scene in scenes.values() for item in scene["rejected"] if item["reason"] == "not found"]
     assert missed and all(item["box"] is None and item["span"] for item in missed)
 

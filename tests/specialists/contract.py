@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 
 from engine import schema as s
 from specialists.base import Role
-from tests.specialists import tiny_florence, tiny_open_clip
+from specialists.checkpoints import sha256_of
+from specialists.sam import save_sam
+from tests.specialists import test_sam, test_ultralytics, tiny_florence, tiny_open_clip
 
 IMAGES = [("photo", 128, 96), ("red", 64, 64), ("pixel", 1, 1), ("wide", 400, 4), ("tall", 4, 400)]
 
@@ -60,10 +62,22 @@ def florence(**config: Any) -> Callable[[Path], dict[str, Any]]:
     return make
 
 
+def ultralytics(folder: Path) -> dict[str, Any]:
+    path = test_ultralytics.write(test_ultralytics.tiny("yolo"), folder / "model.pt")
+    return {"path": str(path), "sha256": sha256_of(path)}
+
+
+def segment_anything(folder: Path) -> dict[str, Any]:
+    save_sam(test_sam.tiny(), test_sam.TINY, folder / "sam.pth")
+    return {"path": str(folder / "sam.pth"), "model": "json"}
+
+
 NEEDS: dict[tuple[Role, str], Callable[[Path], dict[str, Any]]] = {
     ("detector", "recorded"): recorded_detector,
     ("captioner", "recorded"): recorded_captioner,
     ("reader", "recorded"): recorded_reader,
+    ("detector", "ultralytics"): ultralytics,
+    ("segmenter", "segment_anything"): segment_anything,
     ("scorer", "open_clip"): lambda folder: {"path": str(tiny_open_clip.seeing_clip(folder))},
     ("captioner", "coca"): lambda folder: {"path": str(tiny_open_clip.seeing_coca(folder))},
     ("captioner", "florence2"): florence(max_tokens=12),
