@@ -54,11 +54,10 @@ Pair = tuple[str, str, list[int]]  # a prompt, its target, and the indices of th
 
 @dataclass(slots=True)
 class Florence:
-    """`texts`: captions from which the tokenizer learns its words."""
+    """Its tokenizer is made by `learn`."""
 
     name: str
     course: Course
-    texts: tuple[str, ...] = ()
     _processor: "Florence2Processor | None" = None
 
     def learn(self, examples: list[Example]) -> None:

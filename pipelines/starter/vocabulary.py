@@ -89,7 +89,7 @@ def normalised(pixels: "torch.Tensor") -> "torch.Tensor":
 
 
 def save(model: "torch.nn.Module", folder: Path) -> None:
-    """The weights in half precision, large matrices in eight bits (e4m3): both networks score the same with them."""
+    """The weights in half precision, large matrices in eight bits (e4m3): CLIP scored the same on 100 scenes."""
     import torch
     from safetensors.torch import save_file
 
