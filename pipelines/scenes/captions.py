@@ -40,31 +40,28 @@ def describe(
 
 
 def _brief(setting: Setting, found: list[Group], relations: Sequence[Relation], rng: np.random.Generator) -> Caption:
-    """One sentence naming the main things."""
+    """One sentence naming the main things. The scene alone says which; chance says only how they are told.
+
+    The most salient thing, and what it holds, stands on or stands behind; else the next one in the same place. With
+    the place these are about three objects, as in the paper's brief texts (3.23).
+    """
     say = Teller(("colour",) if rng.random() < 0.75 else ())
-    place = _place(setting, found[0] if found else None, rng)
+    form = int(rng.integers(3))
     if not found:
         say.text(f"an empty view of {_SCENES[setting.name]}")
         return say.stop()
-    pair = _told(found, relations, found[:3], (HOLDING, ON, BEHIND))
-    form = int(rng.integers(4))
     first = found[0]
+    pair = _told(found, relations, found[:1], (HOLDING, ON, BEHIND))
     beside = [first, *(group for group in found[1:] if _aloft(group) == _aloft(first))]  # all in one place
-    if pair and rng.random() < 0.8:
+    place = _place(setting, pair[0] if pair else first, rng)
+    if pair:
         one, predicate, two, relation = pair
-        place = _place(setting, one, rng)
-        say.name(one).text(f" {_VERB[predicate]} ").name(two).relate(relation).text(f" {place}")
-    elif form == 0 and first.action:
-        say.name(first).text(" ").act(first).text(f" {place}")
-    elif form == 1 and len(beside) > 1:
-        say.name(first).text(" and ").name(beside[1]).text(f" {place}")
-    elif form == 2 and len(beside) > 2:
-        say.series(beside[:3]).text(f" {place}")
-    elif first.action:
-        say.text("there is " if first.single else "there are ").name(first).text(" ").act(first).text(f" {place}")
+        say.name(one).text(f" {_VERB[predicate]} ").name(two).relate(relation)
+    elif form == 0 or not first.action:
+        say.text("" if form else "there is " if first.single else "there are ").series(beside[:2])
     else:
-        say.name(first).text(f" {place}")
-    return say.stop()
+        say.series([*beside[1:2], first]).text(" ").act(first)
+    return say.text(f" {place}").stop()
 
 
 def _detailed(setting: Setting, found: list[Group], relations: Sequence[Relation], rng: np.random.Generator) -> Caption:
