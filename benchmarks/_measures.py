@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._simulated import Truth
+from benchmarks._simulated import SIZES, Truth
 
 BINS = 15
 
@@ -41,18 +41,30 @@ class Judge:
 
     def calibration_error(self, said: Said) -> float:
         """Expected calibration error in 15 bins; right is what pycocotools matches at IoU 0.5, ignored boxes left out."""
+        rows, hit = self._right(said)
+        return _gap(said.scores[rows], hit)
+
+    def calibration_by(self, said: Said) -> dict[str, float]:
+        """The same among boxes of each of COCO's sizes, and of the half of the labels with most and fewest things."""
+        rows, hit = self._right(said)
+        area = np.prod(said.boxes[rows, 2:] - said.boxes[rows, :2], axis=1)
+        size = np.searchsorted(SIZES, area)
+        things = np.bincount(self.truth.labels, minlength=len(self.truth.names))
+        common = (things > np.median(things[things > 0]))[said.labels[rows]]
+        groups = {"small": size == 0, "medium": size == 1, "large": size == 2, "common": common, "rare": ~common}
+        return {name: _gap(said.scores[rows][chosen], hit[chosen]) for name, chosen in groups.items()}
+
+    def _right(self, said: Said) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Rows of `said` that count, and whether each is matched."""
         matched = self._evaluated(said, everything=True)
-        scores, right = [], []
+        rows, hits = [], []
         for entry in matched.evalImgs:
             if entry is None or entry["aRng"] != matched.params.areaRng[0]:
                 continue
             counted = ~entry["dtIgnore"][0].astype(bool)
-            scores.append(np.array(entry["dtScores"])[counted])
-            right.append(entry["dtMatches"][0][counted] > 0)
-        score, hit = np.concatenate(scores), np.concatenate(right)
-        cell = np.minimum((score * BINS).astype(int), BINS - 1)
-        gap = np.bincount(cell, score, minlength=BINS) - np.bincount(cell, hit, minlength=BINS)
-        return float(np.abs(gap).sum() / max(len(score), 1))
+            rows.append(np.array(entry["dtIds"], np.int64)[counted] - 1)
+            hits.append(entry["dtMatches"][0][counted] > 0)
+        return np.concatenate(rows), np.concatenate(hits)
 
     def _evaluated(self, said: Said, everything: bool = False) -> Any:
         from pycocotools.cocoeval import COCOeval
@@ -71,3 +83,9 @@ class Judge:
                 evaluation.accumulate()
                 evaluation.summarize()
         return evaluation
+
+
+def _gap(scores: NDArray[np.float64], hit: NDArray[np.bool_]) -> float:
+    cell = np.minimum((scores * BINS).astype(int), BINS - 1)
+    gap = np.bincount(cell, scores, minlength=BINS) - np.bincount(cell, hit, minlength=BINS)
+    return float(np.abs(gap).sum() / max(len(scores), 1))

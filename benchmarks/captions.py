@@ -24,7 +24,7 @@ from engine import schema as s
 from engine.grouped import Frames, Grouped
 from engine.tokens import Tokens
 from filters.syntax import noun_chunks
-from pipelines.decide import regions, texts, things
+from pipelines.decide import clusters, regions, texts, things
 from pipelines.decide.texts import Seen, TextsConfig
 from pipelines.decide.tokens import tokens_table
 from specialists.label_match import shipped_words
@@ -43,6 +43,13 @@ class Scenes:
     things: list[list[tuple[str, list[float]]]]
     said: list[list[str]]
     labels: list[str]
+
+    def regions(self, detections: Mapping[str, Grouped]) -> Grouped:
+        """What the default settings make of boxes."""
+        found = clusters.decide(self.frames, detections, {}, clusters.ClustersConfig())
+        return Grouped.of(
+            regions.decide(self.frames, Grouped.of(found, self.frames.ids), regions.RegionsConfig()), self.frames.ids
+        )
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -74,8 +81,7 @@ def _dropped(
 ) -> dict[str, NDArray[np.bool_]]:  # fmt: skip
     """For each way of dropping the texts that it drops: (texts,), image by image, captioner by captioner."""
     captions, tokens = _tables(scenes, said, spacy)
-    found = regions.decide(scenes.frames, _detections(scenes, rng), {}, regions.RegionsConfig())
-    seen = Seen(Grouped.of(found, scenes.frames.ids), {"a": scenes.labels, "b": scenes.labels}, words)
+    seen = Seen(scenes.regions(_detections(scenes, rng)), {"a": scenes.labels, "b": scenes.labels}, words)
     ways: dict[str, Seen] = {}
     for name, table in (("plain words", {}), ("with synonyms", words)):
         plain = replace(seen, words=table)

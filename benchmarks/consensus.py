@@ -1,11 +1,12 @@
 """The consensus of regions, beside its peers.
 
-    python -m benchmarks consensus [--seeds 3] [--only simulated|files|changes|speed]
+    python -m benchmarks consensus [--seeds 3] [--first 0] [--only simulated|files|changes|speed]
 
-simulated: COCO AP and calibration error over simulated specialists (`_simulated.py`) on two sets of COCO truth, no labels
-given to ours; peers are every specialist alone, ensemble_boxes' NMS, soft-NMS, NMW and WBF over a grid, and WBF with
-weights that only an oracle knows. files: two files of results for the same images. changes: a duplicate, a shuffle and a
-specialist that emits random boxes. speed: images/s of the compatible WBF and of the whole learned consensus.
+Seeds are those from --first on. simulated: COCO AP and calibration error over simulated specialists (`_simulated.py`) on
+two sets of COCO truth, no labels given to ours; peers are every specialist alone, ensemble_boxes' NMS, soft-NMS, NMW and
+WBF over a grid, and WBF with weights that only an oracle knows. files: two files of results for the same images. changes:
+a duplicate, a shuffle and a specialist that emits random boxes. few: one, two or three of the specialists. speed: images/s
+of the compatible WBF and of the whole learned consensus, in processor seconds and on the clock.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,30 +33,35 @@ RESULTS = ("instances_val2014_fakebbox100_results.json", "instances_val2014_fake
 IOUS = (0.4, 0.5, 0.6, 0.7)
 CONF_TYPES = ("avg", "max", "box_and_model_avg", "absent_model_aware_avg")
 FUSION = BoxFusionConfig()
+FEW = (("steady",), ("steady", "sharp"), ("steady", "loud"), ("half", "steady"), ("steady", "sharp", "loud"))
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
-    parts = {"simulated": _simulated, "files": _files, "changes": _changes, "speed": _speed}
+    parser.add_argument("--first", type=int, default=0)
+    parts = {"simulated": _simulated, "files": _files, "changes": _changes, "few": _few, "speed": _speed}
     parser.add_argument("--only", choices=list(parts))
     chosen = parser.parse_args(arguments)
     for name, part in parts.items():
         if chosen.only in (None, name):
             print(f"-- {name}", flush=True)
-            part(chosen.seeds)
+            part(range(chosen.first, chosen.first + chosen.seeds))
 
 
-def _simulated(seeds: int) -> None:
+def _simulated(seeds: range) -> None:
     for name, path in SETS.items():
         truth = Truth.read(DATA / path)
         judge = Judge(truth)
-        runs = [_peers(truth, judge, look(truth, CHARACTERS, seed)) for seed in range(seeds)]
+        runs = [_peers(truth, judge, look(truth, CHARACTERS, seed)) for seed in seeds]
         mean = {peer: float(np.mean([run[peer] for run in runs])) for peer in runs[0]}
         single = max(mean[who.name] for who in CHARACTERS)
         wbf = max(value for peer, value in mean.items() if peer.startswith("wbf "))
-        print(f"{name}: mean of {seeds} seeds")
+        print(f"{name}: mean of seeds {seeds.start} to {seeds.stop - 1}")
         print("  " + "  ".join(f"{peer} {value:.3f}" for peer, value in mean.items() if not peer.startswith("wbf ")))
+        print(
+            "  wbf " + "  ".join(f"{peer[4:]} {value:.3f}" for peer, value in mean.items() if peer.startswith("wbf "))
+        )
         print(f"  best single {single:.3f}  best wbf {wbf:.3f}  oracle {mean['oracle']:.3f}  learned {mean['learned']:.3f}"
               f"  above best {mean['learned'] - max(single, wbf):+.3f}  above oracle "
               f"{mean['learned'] - mean['oracle']:+.3f}", flush=True)  # fmt: skip
@@ -78,6 +85,7 @@ def _peers(truth: Truth, judge: Judge, columns: BoxColumns) -> dict[str, float]:
     learned = _said(_learned(columns, truth.names, knowing)[1])
     found["learned"] = judge.average_precision(learned)
     found["ece"] = judge.calibration_error(learned)
+    found |= {f"ece_{group}": value for group, value in judge.calibration_by(learned).items()}
     found["raw_ece"] = judge.calibration_error(_rows(columns, np.ones(len(columns), bool)))
     return found
 
@@ -129,7 +137,7 @@ def _lists(
     return tuple([value[who == s] for s in range(n)] for value in values)
 
 
-def _files(_: int) -> None:
+def _files(_: range) -> None:
     import json
 
     from pycocotools import mask
@@ -160,12 +168,12 @@ def _files(_: int) -> None:
     )
 
 
-def _changes(seeds: int) -> None:
+def _changes(seeds: range) -> None:
     truth = Truth.read(DATA / SETS["coco50"])
     judge = Judge(truth)
     n = len(CHARACTERS)
     knowing = np.array([knows(truth, who) for who in CHARACTERS])
-    for seed in range(seeds):
+    for seed in seeds:
         columns = look(truth, CHARACTERS, seed)
         plain = _learned(columns, truth.names, knowing)[1]
         base = judge.average_precision(_said(plain))
@@ -175,16 +183,36 @@ def _changes(seeds: int) -> None:
             copy = columns.groups()[chosen], columns.boxes[chosen], columns.scores[chosen], columns.labels[chosen]
             twice = _with(truth, columns, copy, n)
             fused = _learned(twice, truth.names, np.vstack([knowing, knowing[number]]))[1]
-            line.append(f"{who.name} twice {judge.average_precision(_said(fused)) - base:+.3f} "
-                        f"(confidence {fused.confidence.sum() / plain.confidence.sum() - 1:+.1%})")  # fmt: skip
+            line.append(f"{who.name} twice {judge.average_precision(_said(fused)) - base:+.4f} (confidence "
+                        f"{fused.confidence.sum() / plain.confidence.sum() - 1:+.1%}, "
+                        f"ece {judge.calibration_error(_said(fused)):.3f})")  # fmt: skip
         noisy = _with(truth, columns, _random(truth, 20, seed), n)
         fused = _learned(noisy, truth.names, np.vstack([knowing, np.ones(len(truth.names), bool)]))[1]
-        line.append(f"random boxes {judge.average_precision(_said(fused)) - base:+.4f}")
+        line.append(f"random boxes {judge.average_precision(_said(fused)) - base:+.4f} "
+                    f"(ece {judge.calibration_error(_said(fused)):.3f})")  # fmt: skip
         line.append(f"shuffled identical: {_same_when_shuffled(columns, truth, knowing, plain, seed)}")
         print("  " + "; ".join(line), flush=True)
 
 
-def _with(truth: Truth, columns: BoxColumns, more: tuple[NDArray[np.float64], ...], number: int) -> BoxColumns:
+def _few(seeds: range) -> None:
+    truth = Truth.read(DATA / SETS["coco100"])
+    judge = Judge(truth)
+    place = {who.name: number for number, who in enumerate(CHARACTERS)}
+    for names in FEW:
+        chosen = tuple(CHARACTERS[place[name]] for name in names)
+        knowing = np.array([knows(truth, who) for who in chosen])
+        runs = []
+        for seed in seeds:
+            columns, n = look(truth, chosen, seed), len(chosen)
+            learned = _said(_learned(columns, truth.names, knowing)[1])
+            single = max(judge.average_precision(_rows(columns, columns.specialists == s)) for s in range(n))
+            wbf = max(judge.average_precision(_wbf(columns, np.ones(n), iou)) for iou in IOUS)
+            runs.append((single, wbf, judge.average_precision(learned), judge.calibration_error(learned)))
+        print("  {}: best single {:.3f}  best wbf avg {:.3f}  learned {:.3f}  ece {:.3f}".format(
+            " + ".join(names), *np.mean(runs, axis=0)), flush=True)  # fmt: skip
+
+
+def _with(truth: Truth, columns: BoxColumns, more: tuple[NDArray[Any], ...], number: int) -> BoxColumns:
     image, boxes, scores, labels = more
     return columns_of(
         truth,
@@ -196,7 +224,7 @@ def _with(truth: Truth, columns: BoxColumns, more: tuple[NDArray[np.float64], ..
     )
 
 
-def _random(truth: Truth, each: int, seed: int) -> tuple[NDArray[np.float64], ...]:
+def _random(truth: Truth, each: int, seed: int) -> tuple[NDArray[Any], ...]:
     rng = np.random.default_rng(seed)
     image = np.repeat(np.arange(truth.n_images), each)
     points = rng.random((len(image), 2, 2))
@@ -213,23 +241,23 @@ def _same_when_shuffled(columns: BoxColumns, truth: Truth, knowing: NDArray[np.b
     return np.array_equal(again.boxes, plain.boxes) and np.array_equal(again.confidence, plain.confidence)
 
 
-def _speed(_: int) -> None:
-    import ensemble_boxes
-
+def _speed(_: range) -> None:
     images, models, each = 1000, 4, 40
     columns = _many(images, models, each)
-    slow_images = 20
-    begun = time.process_time()
-    for image in range(slow_images):
-        ensemble_boxes.weighted_boxes_fusion(*_lists(columns, image, models, np.ones(4)))
-    slow = slow_images / (time.process_time() - begun)
+    peer = np.min([_seconds(partial(_peer, columns, image, models)) for image in range(0, 200, 10)], axis=0)
     knowing = np.ones((models, 80), bool)
     reliabilities, _fused = _learned(columns, [str(label) for label in range(80)], knowing)
-    wbf = images / _best(partial(reference_fusion, columns, np.ones(models)))
-    learned = images / _best(partial(fuse, columns, reliabilities, FUSION))
-    print(
-        f"  images/s of one core: ensemble_boxes {slow:.0f}  compatible {wbf:.0f} ({wbf / slow:.0f} times)  learned {learned:.0f}"
-    )
+    wbf = _best(partial(reference_fusion, columns, np.ones(models))) / images
+    learned = _best(partial(fuse, columns, reliabilities, FUSION)) / images
+    for clock, slow, fast, ours in zip(("processor", "wall"), peer, wbf, learned, strict=True):
+        print(f"  images/s of one core, {clock} time: ensemble_boxes {1 / slow:.0f} (its quickest of 20 images)  "
+              f"compatible {1 / fast:.0f} ({slow / fast:.0f} times)  learned {1 / ours:.0f}", flush=True)  # fmt: skip
+
+
+def _peer(columns: BoxColumns, image: int, models: int) -> None:
+    import ensemble_boxes
+
+    ensemble_boxes.weighted_boxes_fusion(*_lists(columns, image, models, np.ones(4)))
 
 
 def _many(images: int, models: int, each: int) -> BoxColumns:
@@ -245,12 +273,13 @@ def _many(images: int, models: int, each: int) -> BoxColumns:
     return BoxColumns(boxes, rng.random(len(who)), who, (pick.ravel() * 7) % 80, offsets)
 
 
-def _best(work: Callable[[], object]) -> float:
-    """Processor seconds of the best of five runs, the first call's compilation left out."""
+def _best(work: Callable[[], object]) -> NDArray[np.float64]:
+    """Seconds of processor and clock, the least of seven runs, the first call's compilation left out."""
     work()
-    seconds = []
-    for _ in range(5):
-        begun = time.process_time()
-        work()
-        seconds.append(time.process_time() - begun)
-    return min(seconds)
+    return np.asarray(np.min([_seconds(work) for _ in range(7)], axis=0))
+
+
+def _seconds(work: Callable[[], object]) -> tuple[float, float]:
+    processor, clock = time.process_time(), time.perf_counter()
+    work()
+    return time.process_time() - processor, time.perf_counter() - clock

@@ -41,7 +41,8 @@ class BoxFusionConfig(BaseModel):
 class BoxColumns:
     """Boxes of a shard, grouped: those of group g (an image, or a phrase) stand at offsets[g]:offsets[g+1].
 
-    `boxes` (n, 4) as (x0, y0, x1, y1), `scores` (n,) in 0..1, `specialists` (n,) and `labels` (n,) are numbers.
+    `boxes` (n, 4) as (x0, y0, x1, y1), in pixels where sizes matter (what is learned is by COCO's small, medium and large;
+    in other units everything is one size); `scores` (n,) in 0..1, `specialists` (n,) and `labels` (n,) are numbers.
     For results that do not depend on the order of input, number both in the sorted order of their names.
     """
 
@@ -173,18 +174,14 @@ def _run(
     boxes = np.ascontiguousarray(_float(columns.boxes))
     specialists, labels = _int(columns.specialists), _int(columns.labels)
     if reference:
-        # ensemble_boxes reverses an ascending sort, so of equal scores the later box comes first
-        order = np.lexsort((-np.arange(len(columns)), -strengths, columns.groups()))
+        order = kernels.latest_first(_int(columns.offsets), strengths)
     else:
         order = kernels.canonical(_int(columns.offsets), roles != kernels.GOLD, strengths, boxes, labels, specialists)
-    cluster_of, means, offsets = kernels.cluster(
+    means, offsets, member_offsets, members = kernels.cluster(
         boxes, order, _int(columns.offsets), strengths, specialists, labels, roles,
         iou_threshold, label_bonus, duplicate_iou, reference,
     )  # fmt: skip
-    used = order[cluster_of[order] >= 0]
-    members = used[np.argsort(cluster_of[used], kind="stable")]
-    counts = np.bincount(cluster_of[used], minlength=len(means))
-    return _Found(offsets, means, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), members)
+    return _Found(offsets, means, member_offsets, members)
 
 
 def _reference_scores(

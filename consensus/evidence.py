@@ -1,7 +1,7 @@
 """What a shard tells about the specialists, as sums that add up over shards in any order to the same bits."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,14 @@ class Statistics:
     errors: I64
 
 
+def without(shard: Shard, rows: Flags) -> Shard:
+    """The shard but for some of its rows (n,)."""
+    c, kept = shard.columns, ~rows
+    offsets = np.concatenate([[0], np.cumsum(kept)])[c.offsets].astype(np.int64)
+    columns = BoxColumns(c.boxes[kept], c.scores[kept], c.specialists[kept], c.labels[kept], offsets)
+    return Shard(columns, shard.gold[kept], shard.judged)
+
+
 def merge(parts: Sequence[Statistics]) -> Statistics:
     """The statistics of all shards together; the order of `parts` changes nothing."""
     keys, place = np.unique(np.concatenate([part.error_keys for part in parts]), return_inverse=True)
@@ -105,20 +113,25 @@ def weigh(shard: Shard, model: Model, config: BoxFusionConfig, alone: Flags | No
     Boxes are clustered in the order of how likely each is right by itself, times how exact its specialist is.
     """
     from consensus import weighing
+    from consensus.repeats import repeated
 
     columns = shard.columns
+    again = repeated(columns, model.original) & ~shard.gold
     n, says = len(model.right), columns.specialists.astype(np.int64)
     scores, labels = np.asarray(columns.scores, np.float64), columns.labels.astype(np.int64)
     llr = weighing.evidence(scores, says, model.score_at, model.score_llr, LOGIT_LIMIT)
-    ordered = BoxColumns(columns.boxes, _strength(model, says, llr), says, labels, columns.offsets)
+    strength = np.where(again, 0.0, _strength(model, says, llr))  # so a repeat moves nothing
+    ordered = BoxColumns(columns.boxes, strength, says, labels, columns.offsets)
     clusters = cluster(ordered, np.ones(n), config, shard.gold, alone)
     box = clusters.boxes
     sizes = np.searchsorted(SIZE_LIMITS, (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]))
     imagined, rows = np.zeros((len(clusters), n)), np.full((len(clusters), n), -1)
     exists, best, certainty, places = weighing.weigh(
         clusters.member_offsets, clusters.members, sizes, np.asarray(columns.boxes, np.float64), says, labels,
-        shard.gold, llr, model, imagined, rows,
+        shard.gold | again, llr, weighing.tables(model), imagined, rows,
     )  # fmt: skip
+    silent = (rows < 0).all(axis=1)  # nobody voted, so where it is and its label are as they were found
+    best[silent], places[silent] = clusters.labels[silent], box[silent]
     of = clusters.cluster_of_members()
     human = shard.gold[clusters.members]
     if human.any():
@@ -139,9 +152,19 @@ def judge(shard: Shard, weighed: Weighed, gold_knows: Flags) -> Weighed:
     mass = weighed.imagined.sum(axis=1, keepdims=True)
     blame = np.where(mass > 0, weighed.imagined / np.where(mass > 0, mass, 1), 0.0)
     imagined = np.where(empty[:, None], blame, weighed.imagined)
-    exists = np.where(empty, 0.0, weighed.exists)
-    return Weighed(c, weighed.sizes, exists, weighed.labels, weighed.certainty, weighed.places, imagined, weighed.rows,
-                   weighed.evidence)  # fmt: skip
+    return replace(weighed, exists=np.where(empty, 0.0, weighed.exists), imagined=imagined)
+
+
+def credit(shard: Shard, weighed: Weighed, model: Model, precision: F64) -> Weighed:
+    """Believe a lone vote at least as far as `precision` (S, BINS), what its score means elsewhere."""
+    votes = weighed.rows >= 0
+    lone = np.flatnonzero(votes.sum(axis=1) == 1)
+    who = votes[lone].argmax(axis=1) if len(lone) else lone
+    scores = shard.columns.scores[weighed.rows[lone, who]]
+    exists, imagined = weighed.exists.copy(), weighed.imagined.copy()
+    exists[lone] = np.maximum(exists[lone], precision[who, _bins(scores, who, model)])
+    imagined[lone, who] = 1 - exists[lone]
+    return replace(weighed, exists=exists, imagined=imagined)
 
 
 def _strength(model: Model, says: I64, llr: F64) -> F64:
@@ -227,11 +250,12 @@ def _together(p: F64, votes: Flags, eligible: Flags, recall: F64) -> F64:
 
 
 def _scores(weighed: Weighed, columns: BoxColumns, model: Model, n: int) -> F64:
-    """How many boxes of each bin of score stand on nothing, and on things: (2, S, BINS)."""
+    """How many boxes of each size and bin of score stand on nothing, and on things: (2, S, 3, BINS)."""
     cluster_, who = np.nonzero(weighed.rows >= 0)
-    cell = who * BINS + _bins(columns.scores[weighed.rows[cluster_, who]], who, model)
-    p = weighed.exists[cluster_]
-    both = [np.bincount(cell, weight, minlength=n * BINS).reshape(n, BINS) for weight in (1 - p, p)]
+    bins = _bins(columns.scores[weighed.rows[cluster_, who]], who, model)
+    cell = (who * len(SIZES) + weighed.sizes[cluster_]) * BINS + bins
+    p, cells = weighed.exists[cluster_], n * len(SIZES) * BINS
+    both = [np.bincount(cell, weight, minlength=cells).reshape(n, len(SIZES), BINS) for weight in (1 - p, p)]
     return np.stack(both)
 
 

@@ -37,7 +37,8 @@ def fuse(
     nobody = np.zeros(len(columns), bool)
     shard = e.Shard(columns, nobody if gold is None else gold, np.zeros(len(columns.offsets) - 1, bool))
     weighed = e.weigh(shard, reliabilities.model, fusion, alone)
-    eligible = (weighed.rows >= 0) | reliabilities.model.knows[:, weighed.labels].T
+    eligible = np.ascontiguousarray(reliabilities.model.knows[:, weighed.labels].T)
+    eligible[weighed.clusters.cluster_of_members(), columns.specialists[weighed.clusters.members]] = True
     return Fused(
         weighed.clusters,
         weighed.places,

@@ -86,10 +86,46 @@ def canonical(
 
 
 @kernel
+def latest_first(offsets: NDArray[np.int64], strengths: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Rows of each group in descending strength, of equal ones the later first, as ensemble_boxes takes them: (n,)."""
+    order = np.empty(len(strengths), np.int64)
+    for g in range(len(offsets) - 1):
+        lo, hi = offsets[g], offsets[g + 1]
+        order[lo:hi] = lo + np.argsort(strengths[lo:hi], kind="mergesort")[::-1]
+    return order
+
+
+@kernel
+def _meets(
+    box: int,
+    head: int,
+    following: NDArray[np.int64],
+    boxes: NDArray[np.float64],
+    specialists: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    duplicate_iou: float,
+) -> tuple[bool, bool, bool]:
+    """Whether a member from `head` on has the box's label, is of its specialist, and whether one of those bars it."""
+    same_label, twin, barred = False, False, False
+    m = head
+    while m >= 0:
+        same_label = same_label or labels[m] == labels[box]
+        if specialists[m] == specialists[box]:
+            twin = True
+            overlap = iou(
+                boxes[m, 0], boxes[m, 1], boxes[m, 2], boxes[m, 3],
+                boxes[box, 0], boxes[box, 1], boxes[box, 2], boxes[box, 3],
+            )  # fmt: skip
+            barred = barred or overlap < duplicate_iou
+        m = following[m]
+    return same_label, twin, barred
+
+
+@kernel
 def _join(
     box: int,
-    founded: int,
     first: int,
+    founded: int,
     boxes: NDArray[np.float64],
     specialists: NDArray[np.int64],
     labels: NDArray[np.int64],
@@ -97,43 +133,70 @@ def _join(
     following: NDArray[np.int64],
     open_: NDArray[np.bool_],
     means: NDArray[np.float64],
+    near: NDArray[np.int64],
     iou_threshold: float,
     label_bonus: float,
     duplicate_iou: float,
-    reference: bool,
 ) -> tuple[int, bool]:
     """The cluster in first:founded that `box` joins (-1: none), and whether it is a twin of its specialist's own."""
     best, best_value, best_twin = -1, iou_threshold, False
-    for c in range(first, founded):
-        if not open_[c]:
-            continue
-        if reference and labels[heads[c]] != labels[box]:
-            continue
-        value = iou(
-            means[c, 0], means[c, 1], means[c, 2], means[c, 3],
-            boxes[box, 0], boxes[box, 1], boxes[box, 2], boxes[box, 3],
-        )  # fmt: skip
+    x0, y0, x1, y1 = boxes[box, 0], boxes[box, 1], boxes[box, 2], boxes[box, 3]
+    # IoU is at most the shared part of a side, so a cluster must reach past these lines (with room for rounding)
+    least = max(best_value - label_bonus - 1e-9, 0.0)
+    left, right = x0 + least * (x1 - x0), x1 - least * (x1 - x0)
+    top, bottom = y0 + least * (y1 - y0), y1 - least * (y1 - y0)
+    n = 0
+    for c in range(first, founded):  # without a branch that nobody can predict
+        near[n] = c
+        n += (means[c, 2] > left) & (means[c, 0] < right) & (means[c, 3] > top) & (means[c, 1] < bottom) & open_[c]
+    for c in near[:n]:
+        value = iou(means[c, 0], means[c, 1], means[c, 2], means[c, 3], x0, y0, x1, y1)
         if value + label_bonus <= best_value:
             continue
-        twin, barred, same_label = False, False, False
-        if not reference:
-            m = heads[c]
-            while m >= 0:
-                if labels[m] == labels[box]:
-                    same_label = True
-                if specialists[m] == specialists[box]:
-                    overlap = iou(
-                        boxes[m, 0], boxes[m, 1], boxes[m, 2], boxes[m, 3],
-                        boxes[box, 0], boxes[box, 1], boxes[box, 2], boxes[box, 3],
-                    )  # fmt: skip
-                    twin = True
-                    barred = barred or overlap < duplicate_iou
-                m = following[m]
+        same_label, twin, barred = _meets(box, heads[c], following, boxes, specialists, labels, duplicate_iou)
         if same_label:
             value += label_bonus
         if not barred and value > best_value:
             best, best_value, best_twin = c, value, twin
     return best, best_twin
+
+
+@kernel
+def _join_same(
+    box: int,
+    newest: int,
+    older: NDArray[np.int64],
+    boxes: NDArray[np.float64],
+    means: NDArray[np.float64],
+    iou_threshold: float,
+) -> int:
+    """The cluster of highest IoU above the threshold (-1: none) in the chain from `newest`; ties go to the oldest."""
+    best, best_value = -1, iou_threshold
+    c = newest
+    while c >= 0:
+        value = iou(
+            means[c, 0], means[c, 1], means[c, 2], means[c, 3],
+            boxes[box, 0], boxes[box, 1], boxes[box, 2], boxes[box, 3],
+        )  # fmt: skip
+        if value > best_value or (value == best_value and best >= 0):
+            best, best_value = c, value
+        c = older[c]
+    return best
+
+
+@kernel
+def _move(
+    means: NDArray[np.float64], sums: NDArray[np.float64], c: int, boxes: NDArray[np.float64], b: int, strength: float,
+    total: float, founder: bool, reference: bool,
+) -> None:  # fmt: skip
+    """Add box b to the sums of cluster c and set its mean box; `total` is its strength with this box."""
+    for k in range(4):
+        term = sums[c, k] + strength * boxes[b, k]
+        sums[c, k] = np.float64(np.float32(term)) if reference else term
+        if founder:
+            means[c, k] = boxes[b, k]
+        elif total > 0.0:
+            means[c, k] = np.float64(np.float32(sums[c, k] / total)) if reference else sums[c, k] / total
 
 
 @kernel
@@ -149,7 +212,7 @@ def cluster(
     label_bonus: float,
     duplicate_iou: float,
     reference: bool,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Assign every box to a cluster of its group, greedily in `order`.
 
     `order` (n,) lists the boxes of group g at offsets[g]:offsets[g+1], strongest first. A box joins the open
@@ -158,52 +221,62 @@ def cluster(
     as in ensemble_boxes, so that both decide alike.
 
     Returns:
-        cluster of each box (n,) (-1: skipped), geometry of the clusters (k, 4), and clusters by group (groups + 1,).
+        geometry of the clusters (k, 4), clusters by group (groups + 1,), and the rows of each cluster in `order`:
+        offsets (k + 1,) into rows (n - skipped,).
     """
     n = len(order)
-    cluster_of = np.full(len(boxes), -1, np.int64)
     following = np.full(len(boxes), -1, np.int64)
-    means, sums = np.zeros((n, 4)), np.zeros((n, 4))
-    totals = np.zeros(n)
-    heads, tails = np.full(n, -1, np.int64), np.full(n, -1, np.int64)
-    open_, fixed = np.ones(n, np.bool_), np.zeros(n, np.bool_)
+    means, sums, totals = np.zeros((n, 4)), np.zeros((n, 4)), np.zeros(n)
+    heads, tails, older = np.full(n, -1, np.int64), np.full(n, -1, np.int64), np.full(n, -1, np.int64)
+    newest = np.full(labels.max() + 1 if reference and n else 0, -1, np.int64)  # the last cluster of each label
+    open_, near = np.ones(n, np.bool_), np.empty(n + 1, np.int64)
     groups = np.zeros(len(offsets), np.int64)
     founded = 0
     for g in range(len(offsets) - 1):
         first = founded
+        newest[:] = -1
         for at in range(offsets[g], offsets[g + 1]):
             b = order[at]
             if roles[b] == SKIP:
                 continue
             c, twin = -1, False
-            if roles[b] == FUSE:
+            if reference:
+                c = _join_same(b, newest[labels[b]], older, boxes, means, iou_threshold)
+            elif roles[b] == FUSE:
                 c, twin = _join(
-                    b, founded, first, boxes, specialists, labels, heads, following, open_, means,
-                    iou_threshold, label_bonus, duplicate_iou, reference,
+                    b, first, founded, boxes, specialists, labels, heads, following, open_, means, near,
+                    iou_threshold, label_bonus, duplicate_iou,
                 )  # fmt: skip
             founder = c < 0
             if founder:
-                c = founded
-                founded += 1
-                heads[c] = b
-                open_[c] = roles[b] != ALONE
-                fixed[c] = roles[b] == GOLD
+                c, founded = founded, founded + 1
+                heads[c], open_[c] = b, roles[b] != ALONE
+                if reference:
+                    older[c], newest[labels[b]] = newest[labels[b]], c
             else:
                 following[tails[c]] = b
             tails[c] = b
-            cluster_of[b] = c
-            if not twin and (founder or not fixed[c]):
+            if founder or not (twin or roles[heads[c]] == GOLD):
                 totals[c] += strengths[b]
-                for k in range(4):
-                    term = sums[c, k] + strengths[b] * boxes[b, k]
-                    sums[c, k] = np.float64(np.float32(term)) if reference else term
-                    if founder:
-                        means[c, k] = boxes[b, k]
-                    elif totals[c] > 0.0:
-                        mean = sums[c, k] / totals[c]
-                        means[c, k] = np.float64(np.float32(mean)) if reference else mean
+                _move(means, sums, c, boxes, b, strengths[b], totals[c], founder, reference)
         groups[g + 1] = founded
-    return cluster_of, means[:founded], groups
+    member_offsets, members = _chained(heads[:founded], following)
+    return means[:founded], groups, member_offsets, members
+
+
+@kernel
+def _chained(heads: NDArray[np.int64], following: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The chains that begin at `heads` one after another: offsets and rows."""
+    offsets, rows = np.zeros(len(heads) + 1, np.int64), np.empty(len(following), np.int64)
+    n = 0
+    for c in range(len(heads)):
+        row = heads[c]
+        while row >= 0:
+            rows[n] = row
+            n += 1
+            row = following[row]
+        offsets[c + 1] = n
+    return offsets, rows[:n]
 
 
 @kernel

@@ -16,8 +16,11 @@ from consensus.evidence import F64, I64, Flags, Shard, Statistics, real
 from consensus.reliability import BINS, LOGIT_LIMIT, SIZES, Model, Reliabilities
 from engine.errors import ConfigError
 
-_RECALL, _RIGHT, _AGREES, _JOINS, _SPREAD = 0.6, 0.85, 0.3, 0.05, 0.05  # what is assumed before anything is seen
+# what is assumed before anything is seen; _FALSE is of what a specialist says
+_RECALL, _FALSE, _RIGHT, _AGREES, _JOINS, _SPREAD = 0.6, 0.3, 0.85, 0.3, 0.05, 0.05
+_ALONE: Final = 20.0  # false boxes by which it is held that two specialists seldom imagine the same
 _LABELS: Final = 100.0  # boxes by which labels of things and of nothing are drawn to those of all
+_BELIEVED, _BELIEVED_SLOPE = 0.9, 0.5  # of boxes that nobody can check are right, and what their scores say of them
 _SLOPE: Final = 1.5  # log odds between a specialist's middle and its highest scores, where nobody else can tell
 
 
@@ -26,7 +29,9 @@ class LearningConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rounds: int = Field(default=12, ge=1, description="rounds of expectation and maximisation")
+    rounds: int = Field(
+        default=12, ge=1, description="rounds of expectation and maximisation, and again after lone votes were credited"
+    )
     by_size: float = Field(
         default=10.0, gt=0, description="things after which recall at a size is believed as much as recall over all"
     )
@@ -48,7 +53,14 @@ def estimate(
     """Reliabilities of `specialists` (S) from a sample of shards; no labels are needed.
 
     `knows` (S, L) says which labels a specialist can name, `gold` (S,) who is human, `above` holds (narrow, broad) label
-    numbers of words that contain others. The order of shards, and of rows within an image, changes no bit of the result.
+    numbers of words that contain others. Without a second opinion (one specialist, or copies of one) nothing can be
+    learned, and what is said is believed in the order of its scores. The order of shards, and of rows within an image,
+    changes no bit of the result.
+
+    Where only one specialist can see a thing at all, say the small ones, its lone votes can be explained in two ways: it
+    imagines them, or the others are blind. Left alone, expectation-maximisation falls for the first. So a score is taken
+    to mean the same at every size (`_false_boxes`), and half way lone votes are credited with what their scores have
+    come to mean where others could confirm them.
 
     Raises:
         ConfigError: `knows` has another shape than specialists by labels.
@@ -56,28 +68,60 @@ def estimate(
     n, n_labels = len(specialists), len(labels)
     if knows.shape != (n, n_labels):
         raise ConfigError(f"knows must be {n} specialists by {n_labels} labels, not {knows.shape}")
+    from consensus.repeats import originals, repeated
+
     config = config or LearningConfig()
     human = np.zeros(n, bool) if gold is None else gold
     human_knows = np.asarray(knows[human].any(axis=0), bool)
-    model = _first(shards, n, n_labels, knows & ~human[:, None], above)
+    counted = np.sum([e.histogram(shard.columns, n) for shard in shards], axis=0)
+    original = originals([shard.columns for shard in shards], n, counted, human)
+    votes = ~human & (original < 0)
+    shards = [e.without(shard, repeated(shard.columns, original)) for shard in shards]
+    model = _first(shards, counted, knows & votes[:, None], above)._replace(original=original)
+    if votes.sum() < 2 and not any(shard.judged.any() for shard in shards):
+        return Reliabilities(list(specialists), list(labels), _copied(_unchecked(model)))
     agreement = [e.support(shard, e.weigh(shard, model, fusion), model) for shard in shards]
     trusted = _trusted_scores(real(np.sum(agreement, axis=0)))[:, None]
     model = model._replace(score_llr=trusted * model.score_llr)
-    for _ in range(config.rounds):
+    precision = None
+    for turn in range(2 * config.rounds):
+        believed = precision if turn == config.rounds else None
         parts = []
         for shard in shards:
             weighed = e.weigh(shard, model, fusion)
+            if believed is not None:
+                weighed = e.credit(shard, weighed, model, believed)
             parts.append(e.count(shard, e.judge(shard, weighed, human_knows), model))
-        model = update(e.merge(parts), model, config)
+        sums = e.merge(parts)
+        precision = _precision(real(sums.scores), _others_find(model))
+        model = _copied(update(sums, model, config, precision))
         model = model._replace(score_llr=trusted * model.score_llr)
     return Reliabilities(list(specialists), list(labels), model)
 
 
-def _first(shards: Sequence[Shard], n: int, n_labels: int, knows: Flags, above: Sequence[tuple[int, int]]) -> Model:
+def _copied(model: Model) -> Model:
+    """A copy is all that its original is."""
+    source = np.where(model.original >= 0, model.original, np.arange(len(model.original)))
+    own = {name: getattr(model, name)[source] for name in ("recall", "founds", "right", "spread", "bias", "ranks")}
+    kin = np.maximum(model.kin[np.ix_(source, source)], (source[:, None] == source) & ~np.eye(len(source), dtype=bool))
+    return model._replace(**own, kin=kin)
+
+
+def _unchecked(model: Model) -> Model:
+    """What is assumed of specialists whom nobody else can confirm or contradict; their scores order their boxes."""
+    found = model.things * _RECALL
+    return model._replace(
+        founds=np.tile(found * (1 - _BELIEVED) / _BELIEVED, (len(model.right), 1)),
+        score_llr=model.score_llr * _BELIEVED_SLOPE / _SLOPE,
+    )
+
+
+def _first(shards: Sequence[Shard], counted: I64, knows: Flags, above: Sequence[tuple[int, int]]) -> Model:
     """What is assumed before the first round: everyone alike, and higher scores better."""
+    n, n_labels = knows.shape
     said = np.sum([np.bincount(shard.columns.labels, minlength=n_labels) for shard in shards], axis=0)
     share = (said + 1) / (said + 1).sum()
-    total = float(said.sum()) / (2 * max(n, 1) * len(SIZES))
+    total = float(said.sum()) / (2 * max(int(knows.any(axis=1).sum()), 1) * len(SIZES))
     return Model(
         things=np.full(len(SIZES), total + 1),
         share=share,
@@ -85,7 +129,7 @@ def _first(shards: Sequence[Shard], n: int, n_labels: int, knows: Flags, above: 
         knows=knows,
         parent=np.full(n, -1),
         tie=np.zeros(n),
-        founds=np.full((n, len(SIZES)), total + 1),
+        founds=np.full((n, len(SIZES)), (total + 1) * _RECALL * _FALSE / (1 - _FALSE)),
         joins=np.full((n, n), _JOINS),
         noise_share=share,
         noise_agrees=np.array([_AGREES]),
@@ -97,9 +141,10 @@ def _first(shards: Sequence[Shard], n: int, n_labels: int, knows: Flags, above: 
         bias=np.zeros((n, 4)),
         kin=np.zeros((n, n)),
         ranks=np.arange(n),
-        score_at=_quantiles(np.sum([e.histogram(shard.columns, n) for shard in shards], axis=0)),
+        score_at=_quantiles(counted),
         score_llr=np.tile(np.linspace(-_SLOPE, _SLOPE, BINS), (n, 1)),
         above_keys=np.sort(np.array([narrow * n_labels + broad for narrow, broad in above], np.int64)),
+        original=np.full(n, -1),
     )
 
 
@@ -113,8 +158,8 @@ def _quantiles(histogram: I64) -> F64:
                      for row in total])  # fmt: skip
 
 
-def update(sums: Statistics, model: Model, config: LearningConfig) -> Model:
-    """The M-step: the likeliest reliabilities given the sums, drawn to the pseudo-counts."""
+def update(sums: Statistics, model: Model, config: LearningConfig, precision: F64) -> Model:
+    """The M-step: the likeliest reliabilities given the sums, drawn to the pseudo-counts; `precision` (S, BINS)."""
     n_labels = len(model.share)
     mass, noise = real(sums.label_mass), real(sums.noise_mass)
     said = (mass + noise + 1e-3) / (mass + noise + 1e-3).sum()
@@ -126,14 +171,15 @@ def update(sums: Statistics, model: Model, config: LearningConfig) -> Model:
     kin = _kin(real(sums.alike))
     parent, tie = _tree(_tied(real(sums.together)))
     spread, bias = _exactness(real(sums.sides), model, kin)
+    scores = real(sums.scores)
     return model._replace(
         things=real(sums.things) + 0.5,
         share=share / share.sum(),
         recall=_recall(real(sums.found), real(sums.chances), config),
         parent=parent,
         tie=tie,
-        founds=real(sums.founds) + 0.1,
-        joins=np.clip((real(sums.joined) + 4 * _JOINS) / (real(sums.could_join) + 4), 0.002, 0.95),
+        founds=_false_boxes(real(sums.founds), scores, precision) + 0.1,
+        joins=np.clip((real(sums.joined) + _ALONE * _JOINS) / (real(sums.could_join) + _ALONE), 0.002, 0.95),
         noise_share=noise / noise.sum(),
         noise_agrees=np.array([(agreeing[0] + 5 * _AGREES) / (agreeing[1] + 5)]),
         right=np.clip((named[0] + 10 * _RIGHT) / (named[1] + 10), 0.05, 0.995),
@@ -144,8 +190,34 @@ def update(sums: Statistics, model: Model, config: LearningConfig) -> Model:
         bias=bias,
         kin=kin,
         ranks=np.argsort(np.argsort(spread.mean(axis=(1, 2)), kind="stable"), kind="stable"),
-        score_llr=_curves(real(sums.scores)),
+        score_llr=_curves(scores.sum(axis=2)),
     )
+
+
+def _others_find(model: Model) -> F64:
+    """How likely somebody else finds a thing of a size that this specialist could find: (S, 3)."""
+    weight = model.share * model.knows
+    weight = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
+    missed = 1 - (model.recall @ weight[:, :, None])[..., 0]
+    return np.stack([1 - np.prod(np.delete(missed, one, axis=0), axis=0) for one in range(len(missed))])
+
+
+def _precision(scores: F64, confirmed: F64) -> F64:
+    """How often a box of each bin stands on a thing: (S, BINS), from counts (2, S, 3, BINS) of boxes on nothing and on
+    things; each size counts as far as others could confirm it, `confirmed` (S, 3)."""
+    false, true = (scores * confirmed[None, :, :, None]).sum(axis=2)
+    overall = (true.sum(axis=1, keepdims=True) + 0.5) / ((true + false).sum(axis=1, keepdims=True) + 1)
+    return np.asarray((true + 2 * overall) / (true + false + 2))
+
+
+def _false_boxes(founds: F64, scores: F64, precision: F64) -> F64:
+    """False things that each specialist imagined first, by size: (S, 3).
+
+    As many of its boxes are false as their scores say, and it founded the share of these that it founded (S, 3) of all.
+    """
+    expected = (scores.sum(axis=0) * (1 - precision[:, None, :])).sum(axis=2)
+    first = founds.sum(axis=1) / np.maximum(scores[0].sum(axis=(1, 2)), 1e-9)
+    return np.asarray(expected * np.clip(first, 0, 1)[:, None])
 
 
 def _recall(found: F64, chances: F64, config: LearningConfig) -> F64:

@@ -117,8 +117,6 @@ def _observed(mentions: Mentions, sightings: Sightings) -> tuple[I64, NDArray[np
     """Of every mention: the highest level of its labels (m,), and who spoke of its image, and who named it (m, A)."""
     n, n_authors = len(mentions.image), sightings.spoke.shape[1]
     where = mentions.image[mentions.mention]
-    level = np.zeros(n, np.int64)
-    np.maximum.at(level, mentions.mention, sightings.level[where, mentions.label].astype(np.int64))
     # who named a label of an image at all
     keys = where * sightings.level.shape[1] + mentions.label
     of, place = np.unique(keys, return_inverse=True)
@@ -126,13 +124,13 @@ def _observed(mentions: Mentions, sightings: Sightings) -> tuple[I64, NDArray[np
     named[place.ravel(), mentions.author[mentions.mention]] = True
     said = np.zeros((n, n_authors), bool)
     np.logical_or.at(said, mentions.mention, named[place.ravel()])
-    return level, sightings.spoke[mentions.image], said
+    return levels(mentions, sightings), sightings.spoke[mentions.image], said
 
 
-def _posterior(
-    mentions: Mentions, level: I64, spoke: NDArray[np.bool_], said: NDArray[np.bool_], known: MentionReliability
-) -> F64:
-    n, n_authors = said.shape
+def sighted(mentions: Mentions, level: I64, known: MentionReliability) -> F64:
+    """How far what detectors saw (`level` (m,), the highest of a mention's labels) speaks for each thing: (m,), the log
+    of how much likelier it is where the thing is than in any image."""
+    n = len(level)
     count = np.bincount(mentions.mention, minlength=n)
     sees = np.stack(
         [np.bincount(mentions.mention, known.sees[mentions.label, k], minlength=n) / count for k in range(_LEVELS)]
@@ -140,9 +138,24 @@ def _posterior(
     anywhere = np.stack([_any(mentions, known.seen_anywhere[:, k], n) for k in range(2)])
     by_chance = np.stack([1.0 - anywhere[0], anywhere[0] - anywhere[1], anywhere[1]])
     row = np.arange(n)
+    return np.asarray(np.log(np.maximum(sees[level, row], _LEAST) / np.maximum(by_chance[level, row], _LEAST)))
+
+
+def levels(mentions: Mentions, sightings: Sightings) -> I64:
+    """The highest level of the labels of every mention in its image: (m,)."""
+    level = np.zeros(len(mentions.image), np.int64)
+    seen = sightings.level[mentions.image[mentions.mention], mentions.label].astype(np.int64)
+    np.maximum.at(level, mentions.mention, seen)
+    return level
+
+
+def _posterior(
+    mentions: Mentions, level: I64, spoke: NDArray[np.bool_], said: NDArray[np.bool_], known: MentionReliability
+) -> F64:
+    n, n_authors = said.shape
     invents = np.clip(known.invents[mentions.author], _LEAST, 1.0 - _LEAST)
     odds = np.log((1.0 - invents) / invents)
-    odds += np.log(np.maximum(sees[level, row], _LEAST) / np.maximum(by_chance[level, row], _LEAST))
+    odds += sighted(mentions, level, known)
     for author in range(n_authors):
         chance = np.clip(_any(mentions, known.says_anywhere[author], n), _LEAST, 1.0 - _LEAST)
         says = np.clip(np.maximum(known.says[author], chance), _LEAST, 1.0 - _LEAST)

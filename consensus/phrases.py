@@ -52,11 +52,10 @@ class GroundedPhrases:
 @dataclass(frozen=True, slots=True)
 class Places:
     """`rank` (k,) counts the regions of a phrase from 1, the best first (0: not counted); `wanted` (k,) is how many the
-    phrase asks for (0: all); `surplus` (k,) marks those beyond it."""
+    phrase asks for (0: all)."""
 
     rank: NDArray[np.int64]
     wanted: NDArray[np.int64]
-    surplus: NDArray[np.bool_]
 
 
 def merge(
@@ -94,16 +93,19 @@ def confirm(
     return np.where(contradicted, scores / 2.0, both)
 
 
-def places(grounded: GroundedPhrases, values: NDArray[np.float64], numbers: NDArray[np.integer]) -> Places:
-    """Which boxes of each phrase come first by `values` (k,), and which its number does not allow.
+def places(
+    phrase: NDArray[np.int64],
+    counted: NDArray[np.bool_],
+    values: NDArray[np.float64],
+    numbers: NDArray[np.integer],
+) -> Places:
+    """Which boxes of each phrase come first by `values` (k,), and how many it asks for.
 
+    `phrase` (k,) ascending is the phrase of each box, `counted` (k,) is False for boxes that were rejected before, and
     `numbers` (phrases,) is how many things a phrase asks for: 1 for a singular, n for "n dogs", 0 for an unknown number.
     """
-    clusters = grounded.clusters
-    phrase = clusters.groups()
-    order = np.lexsort((np.arange(len(phrase)), -values, ~grounded.counted, phrase))
+    order = np.lexsort((np.arange(len(phrase)), -values, ~counted, phrase))
     rank = np.zeros(len(phrase), np.int64)
-    rank[order] = np.arange(len(phrase)) - clusters.offsets[phrase] + 1
-    rank[~grounded.counted] = 0
-    wanted = np.asarray(numbers, np.int64)[phrase]
-    return Places(rank, wanted, (wanted > 0) & (rank > wanted))
+    rank[order] = np.arange(len(phrase)) - np.searchsorted(phrase, phrase) + 1
+    rank[~counted] = 0
+    return Places(rank, np.asarray(numbers, np.int64)[phrase])

@@ -10,6 +10,7 @@ The model. Boxes of different specialists that cover each other form a cluster, 
 - The score of s multiplies the odds by exp(llr(score)), a monotone curve over the specialist's own quantiles.
 - s names a thing rightly with probability right[s]; errors are shared among labels as all specialists' errors are.
 - A side lies where the thing's does, shifted by bias[s, side], with variance spread[s, z, side] relative to the box.
+- A specialist that repeats another's boxes or scores to the last bit is its copy: what it repeats is no vote.
 - Of two specialists with kin[s, t] in 0..1 the less exact one counts only 1 - kin in score, label and sides.
 
 Dawid and Skene (1979) is the ancestor; false things that are founded, kin, scores and sides are ours. Sizes are COCO's.
@@ -47,7 +48,7 @@ class Model(NamedTuple):
     `spread` (S, 3, 4) and `bias` (S, 4) relative to the box's width or height; `kin` (S, S) with 0 on the diagonal;
     `ranks` (S,) 0 for the most exact specialist; `score_at` (S, BINS) ascending logits of scores and `score_llr`
     (S, BINS) the log of how much more frequent such a score is on things than on nothing; `above_keys` sorted
-    narrow * L + broad of labels that contain others.
+    narrow * L + broad of labels that contain others; `original` (S,) whom a specialist copies (-1: nobody).
     """
 
     things: F64
@@ -71,6 +72,7 @@ class Model(NamedTuple):
     score_at: F64
     score_llr: F64
     above_keys: I64
+    original: I64
 
 
 # One row a number: which specialist (or both, or none), which property, where in its array, and the value.
@@ -89,7 +91,7 @@ _AXES: Final = {
     "things": "z", "share": "l", "recall": "szl", "knows": "sl", "parent": "s", "tie": "s", "founds": "sz",
     "joins": "ss", "noise_share": "l", "noise_agrees": "1", "right": "s", "error_keys": "e", "error_share": "e",
     "error_rest": "l", "spread": "sz4", "bias": "s4", "kin": "ss", "ranks": "s", "score_at": "sb", "score_llr": "sb",
-    "above_keys": "e",
+    "above_keys": "e", "original": "s",
 }  # fmt: skip
 
 
@@ -137,7 +139,8 @@ class Reliabilities:
 
 
 def report(reliabilities: Reliabilities) -> Iterator[dict[str, str | float]]:
-    """For people: each specialist's recall by size, expected false boxes, exactness in pixels of 100, and kin."""
+    """For people: each specialist's recall by size, expected false boxes, exactness in pixels of 100, what only it
+    finds, and kin."""
     m = reliabilities.model
     for i, name in enumerate(reliabilities.specialists):
         known = m.knows[i]
@@ -151,9 +154,18 @@ def report(reliabilities: Reliabilities) -> Iterator[dict[str, str | float]]:
             "right_label": float(m.right[i]),
             "side_error": float(np.sqrt(m.spread[i].mean())),
             "score_tells": float(m.score_llr[i, -1] - m.score_llr[i, 0]),
+            "alone": _alone(m, i),
             "nearest": reliabilities.specialists[nearest],
             "nearest_kin": float(m.kin[i, nearest]),
         }
+
+
+def _alone(m: Model, one: int) -> float:
+    """What part of all things this specialist finds and nobody else."""
+    found = m.recall * m.knows[:, None, :]
+    others = np.prod(1 - np.delete(found, one, axis=0), axis=0)
+    things = m.things[:, None] * m.share
+    return float((found[one] * others * things).sum() / max(float(things.sum()), 1e-12))
 
 
 def _shape(kind: str, n: int, n_labels: int) -> tuple[int, ...]:
@@ -164,7 +176,7 @@ def _shape(kind: str, n: int, n_labels: int) -> tuple[int, ...]:
 def _type(kind: str) -> type:
     if kind == "knows":
         return np.bool_
-    return np.int64 if kind in ("parent", "ranks", "error_keys", "above_keys") else np.float64
+    return np.int64 if kind in ("parent", "ranks", "error_keys", "above_keys", "original") else np.float64
 
 
 def _owners(kind: str, shape: tuple[int, ...], axis: str, names: Sequence[str]) -> Sequence[str | None]:

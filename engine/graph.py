@@ -7,7 +7,7 @@ What is learned once for all shards is an `Estimate`; its fingerprint covers the
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -52,7 +52,8 @@ class Fault:
 class Batch:
     """What a stage is given: images in order, and its input tables grouped by them.
 
-    `images` has the columns of the published `images` (for `ingest`: image_id, uri, meta of the plan).
+    `images` is what `ingest` said: the columns of the published `images` and more (for `ingest` itself: image_id,
+    uri, meta of the plan).
     `read` decodes the image with that URI, within the run's limits. `missing` names, for each input stage, the
     images that it lost to quarantine: no rows of theirs does not mean that nothing is there. `learned` has the
     tables of the estimates among the inputs, whole: the same for every shard.
@@ -109,22 +110,27 @@ class Stage(Protocol):
 class Estimate:
     """What is learned once, from the first `sample` shards of the plan (all when it has fewer), and then stands.
 
-    `learn` is given one batch of all images of the sample, in the order of the plan, with what the inputs said
-    about them; images in quarantine are absent. Its table, of any columns, is `Batch.learned[name]` for stages that
-    name the estimate among their inputs. An input that nobody else reads is computed for the sample alone.
+    `sample` None means every shard of the plan. Nothing that reads such an estimate is computed before all images
+    have come as far as its inputs.
+
+    `learn` is given one batch for each sampled shard, in the order of the plan, with what the inputs said about its
+    images; images in quarantine are absent. Sidecars are read as the iterator is advanced, so memory holds one shard
+    and whatever `learn` keeps. Its table, of any columns, is `Batch.learned[name]` for stages that name the estimate
+    among their inputs; a worker keeps it, so what has a row an image should leave out the images that it says
+    nothing about. An input that nobody else reads is computed for the sample alone.
 
     The names of the sampled shards are part of the fingerprint. So the answer depends on source and configuration,
     never on history: a plan that grows beyond a full sample keeps its estimate; one that grows within it learns
-    anew, and what is below is decided anew for the fewer than `sample` shards that there were. A retry changes
-    what is in those shards, not their names: an estimate that is there stays as it is.
+    anew, and what is below is decided anew for the shards that there were. A retry changes what is in those shards,
+    not their names: an estimate that is there stays as it is.
     """
 
     name: str
     revision: int
     inputs: tuple[str, ...]
     schema: pa.Schema
-    sample: int
-    learn: Callable[[Batch], pa.Table]
+    sample: int | None
+    learn: Callable[[Iterator[Batch]], pa.Table]
     settings: Mapping[str, Any] = field(default_factory=dict)
     resources: Resources = Resources()
 
@@ -158,11 +164,34 @@ AnyStage = Stage | Estimate | Sink
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """The first `shards` shards of a plan, and a digest of their names: a plan may have too many to list them."""
+
+    shards: int
+    digest: str
+
+    @classmethod
+    def of(cls, plan: Plan, wanted: int | None) -> "Sample":
+        """The first `wanted` shards, or all."""
+        shards = plan.shards if wanted is None else min(wanted, plan.shards)
+        digest = hashlib.sha256()
+        for shard in range(shards):
+            digest.update(f"{plan.name(shard)}\n".encode())
+        return cls(shards, digest.hexdigest()[:16])
+
+    def to_json(self) -> dict[str, Any]:
+        return {"shards": self.shards, "digest": self.digest}
+
+
+NO_SAMPLE = Sample(0, "")
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A stage in its place: `inputs` are indices of earlier nodes, `crew` is the pool that runs it.
 
-    `sample` are the names of the shards that an estimate learns from, empty before the graph is put `over` a plan;
-    None for all other nodes.
+    `sample` says which shards an estimate learns from, none before the graph is put `over` a plan; it is None for all
+    other nodes.
 
     A graph that is only looked at (`fld status`) is remembered without its stages: `implementation` is None.
     """
@@ -173,7 +202,7 @@ class Node:
     crew: str
     is_sink: bool
     implementation: AnyStage | None = None
-    sample: tuple[str, ...] | None = None
+    sample: Sample | None = None
 
     @property
     def stage(self) -> AnyStage:
@@ -214,7 +243,7 @@ class Graph:
         for node in self.nodes:
             stage, sample = node.stage, None
             if isinstance(stage, Estimate):
-                sample = tuple(plan.name(shard) for shard in range(min(stage.sample, plan.shards)))
+                sample = Sample.of(plan, stage.sample)
             fingerprint = _fingerprint(stage, [nodes[i].fingerprint for i in node.inputs], sample)
             nodes.append(replace(node, fingerprint=fingerprint, sample=sample))
         return Graph(tuple(nodes))
@@ -229,7 +258,7 @@ class Graph:
         for index in reversed(range(len(self.nodes))):
             node = self.nodes[index]
             spans[index] = 1 if node.sample is not None else wanted.get(index, shards)
-            reach = spans[index] if node.sample is None else len(node.sample)
+            reach = spans[index] if node.sample is None else node.sample.shards
             wanted.update((i, max(reach, wanted.get(i, 0))) for i in node.inputs)
         return spans
 
@@ -247,7 +276,7 @@ def build_graph(stages: Iterable[AnyStage], crew_of: Callable[[AnyStage], str] =
     for stage in stages:
         if stage.name in by_name:
             raise ConfigError(f"two stages are called {stage.name!r}; rename one")
-        if isinstance(stage, Estimate) and stage.sample < 1:
+        if isinstance(stage, Estimate) and stage.sample is not None and stage.sample < 1:
             raise ConfigError(f"{stage.name!r} is learned from {stage.sample} shards; give it at least 1")
         by_name[stage.name] = stage
     if INGEST not in by_name:
@@ -257,7 +286,7 @@ def build_graph(stages: Iterable[AnyStage], crew_of: Callable[[AnyStage], str] =
     for name in _ordered(by_name):
         stage = by_name[name]
         inputs = tuple(places[i] for i in stage.inputs)
-        sample = () if isinstance(stage, Estimate) else None
+        sample = NO_SAMPLE if isinstance(stage, Estimate) else None
         fingerprint = _fingerprint(stage, [nodes[i].fingerprint for i in inputs], sample)
         places[name] = len(nodes)
         nodes.append(Node(name, fingerprint, inputs, crew_of(stage), isinstance(stage, Sink), stage, sample))
@@ -269,13 +298,13 @@ def build_graph(stages: Iterable[AnyStage], crew_of: Callable[[AnyStage], str] =
     return Graph(tuple(nodes))
 
 
-def _fingerprint(stage: AnyStage, inputs: Sequence[str], sample: Sequence[str] | None) -> str:
+def _fingerprint(stage: AnyStage, inputs: Sequence[str], sample: Sample | None) -> str:
     identity = {
         "stage": stage.name,
         "revision": stage.revision,
         "identity": stage.identity(),
         "inputs": dict(zip(stage.inputs, inputs, strict=True)),
-        **({} if sample is None else {"sample": sample}),
+        **({} if sample is None else {"sample": sample.to_json()}),
     }
     return hashlib.sha256(canonical(identity).encode()).hexdigest()[:16]
 

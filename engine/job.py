@@ -7,7 +7,7 @@ Only a receipt goes back to the driver.
 import resource
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -74,6 +74,7 @@ class Worker:
     attempts: int = 2
     cpus: int = 1
     loaded: set[int] = field(default_factory=set)
+    learned: dict[str, Content] = field(default_factory=dict)
     isolators: dict[int, Isolator] = field(default_factory=dict)
 
     def load(self, index: int) -> None:
@@ -88,6 +89,14 @@ class Worker:
             raise TypeError(f"{stage.name} is computed whole; it has no batches")
         return self.isolators.setdefault(index, Isolator(stage, self.attempts))
 
+    def input(self, index: int, path: str) -> Content:
+        """A sidecar of the node `index`. What was learned is the same for every shard, so it is read once."""
+        if not self.graph.nodes[index].is_estimate:
+            return sidecar.read(self.store, path)
+        if path not in self.learned:
+            self.learned[path] = sidecar.read(self.store, path)
+        return self.learned[path]
+
 
 def run_job(worker: Worker, job: Job) -> Receipt:
     """Do a job and commit its file.
@@ -100,13 +109,13 @@ def run_job(worker: Worker, job: Job) -> Receipt:
     node = worker.graph.nodes[job.node]
     if job.again and (found := _committed(worker, job, node)) is not None:
         return Receipt(job, found, 0, time.monotonic() - began, _peak_memory())
-    sources = [_joined([sidecar.read(worker.store, path) for path in paths]) for paths in job.inputs]
+    if isinstance(node.stage, Estimate):
+        return _learn(worker, job, node, node.stage, began)
+    sources = _sources(worker, job, node)
     images = _images(worker, job, node, sources)
     count, quarantined = images.num_rows, 0
     if isinstance(node.stage, Sink):
         _publish(worker, job, node, node.stage, images, sources)
-    elif isinstance(node.stage, Estimate):
-        _learn(worker, job, node, node.stage, images, sources)
     else:
         previous = sidecar.read(worker.store, f"{node.folder}/{job.previous.filename}") if job.previous else None
         if job.parts:
@@ -157,10 +166,14 @@ def _named(plan: Plan, job: Job, node: Node) -> str:
     return SAMPLE if node.is_estimate else plan.name(job.shard)
 
 
+def _sources(worker: Worker, job: Job, node: Node, place: int = 0) -> list[Content]:
+    """What each input said; of an estimate's inputs, about the shard at `place` in its sample."""
+    given = zip(node.inputs, job.inputs, strict=True)
+    return [worker.input(i, paths[place if len(paths) > 1 else 0]) for i, paths in given]
+
+
 def _joined(contents: Sequence[Content]) -> Content:
-    """The sidecars of several shards as one."""
-    if len(contents) == 1:
-        return contents[0]
+    """The parts of one sidecar as one."""
     changed = {image_id: generation for c in contents for image_id, generation in c.changed.items()}
     return Content(pa.concat_tables([c.table for c in contents]), tuple(f for c in contents for f in c.faults), changed)
 
@@ -240,23 +253,30 @@ def _join_parts(worker: Worker, job: Job, node: Node) -> tuple[Output, list[str]
     return Output(whole.table, whole.faults), list(whole.changed)
 
 
-def _learn(
-    worker: Worker, job: Job, node: Node, estimate: Estimate, images: pa.Table, sources: Sequence[Content]
-) -> None:
-    ids = images.column(IMAGE_ID).to_pylist()
-    batch = _batch(worker, node, images, ids, sources)
+def _learn(worker: Worker, job: Job, node: Node, estimate: Estimate, began: float) -> Receipt:
+    shards, seen = 0 if node.sample is None else node.sample.shards, 0
+
+    def batches() -> Iterator[Batch]:
+        nonlocal seen
+        for place in range(shards):
+            sources = _sources(worker, job, node, place)
+            images = _images(worker, job, node, sources)
+            seen += images.num_rows
+            yield _batch(worker, node, images, images.column(IMAGE_ID).to_pylist(), sources)
+
     try:
-        table = estimate.learn(batch)
+        table = estimate.learn(batches())
     except (StageFailed, UserError):
         raise
     except Exception as error:
         raise StageFailed(
-            f"{node.name} could not be learned from {len(batch)} images of {len(node.sample or ())} shards: "
+            f"{node.name} could not be learned (after {seen} images of {shards} shards): "
             f"{type(error).__name__}: {error}\n{traceback.format_exc()}",
             node.name,
         ) from error
     check_columns(estimate, table)
-    _commit(worker, job, node, None, Output(table), ids)
+    _commit(worker, job, node, None, Output(table), ())
+    return Receipt(job, Sidecar(SAMPLE, job.generation, 0), seen, time.monotonic() - began, _peak_memory())
 
 
 def _publish(worker: Worker, job: Job, node: Node, sink: Sink, images: pa.Table, sources: Sequence[Content]) -> None:

@@ -3,7 +3,8 @@
 All state comes from storage when a run starts; a driver that is killed loses nothing. Shards are opened a few at a
 time and finished depth first, so memory does not grow with the number of images and tables appear early. Shards
 that an estimate is still to be learned from are open all together, and what leads to it goes first: everything that
-reads it waits, while what does not goes on in the sample and in as many shards more as are open at other times.
+reads it waits, while what does not goes on in the sample and in as many shards more as are open at other times. An
+open shard takes some 6 KB here: of 10M images in shards of 512, of which all lead to an estimate, that is 120 MB.
 """
 
 import heapq
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.errors import StageFailed
-from engine.graph import Graph
+from engine.graph import NO_SAMPLE, Graph
 from engine.job import Job, Receipt
 from engine.plan import Plan
 from engine.publish import Marker
@@ -151,7 +152,7 @@ class Schedule:
         node = self.graph.nodes[job.node]
         splittable = not (node.is_sink or node.is_estimate or job.parts)
         if not splittable and kills >= KILLS_OF_A_WHOLE:
-            where = f"shard {self.plan.name(job.shard)}" if node.sample is None else f"{len(node.sample)} shards"
+            where = f"shard {self.plan.name(job.shard)}" if node.sample is None else f"{node.sample.shards} shards"
             raise StageFailed(f"{node.name} lost {kills} workers on {where}; is memory too small?", node.name)
         if splittable and hi - lo == 1 and kills >= KILLS_BEFORE_GIVING_UP:
             return replace(job, lo=lo, hi=hi)
@@ -182,16 +183,20 @@ class Schedule:
         """For each estimate that is not in storage, the sampled shards that it still waits for."""
         found: dict[int, set[int]] = {}
         for index, node in enumerate(self.graph.nodes):
-            if node.sample == ():
+            if node.sample == NO_SAMPLE:
                 raise ValueError(f"{node.name} has no sample; put the graph over the plan with Graph.over")
             if node.sample is not None and SAMPLE not in self._listings[index].newest:
-                found[index] = set(range(len(node.sample)))
+                found[index] = set(range(node.sample.shards))
         return found
 
     @property
     def _sampled(self) -> int:
         """How many of the first shards are wanted for what is still to be learned."""
-        return max((len(self.graph.nodes[i].sample or ()) for i in self._unlearned), default=0)
+        return max((self._sample_size(i) for i in self._unlearned), default=0)
+
+    def _sample_size(self, estimate: int) -> int:
+        sample = self.graph.nodes[estimate].sample
+        return 0 if sample is None else sample.shards
 
     def _leading_nodes(self) -> set[int]:
         """What is still to be learned, and all that it is learned from."""
@@ -212,7 +217,7 @@ class Schedule:
                     self._push(Job(index, 0, 0, tuple(self._sample_paths(index, i) for i in node.inputs)))
 
     def _sample_paths(self, estimate: int, source: int) -> tuple[str, ...]:
-        shards = range(1 if self.graph.nodes[source].is_estimate else len(self.graph.nodes[estimate].sample or ()))
+        shards = range(1 if self.graph.nodes[source].is_estimate else self._sample_size(estimate))
         return tuple(self._path(source, self._open[shard]) for shard in shards)
 
     def _learned(self, index: int, written: Sidecar) -> None:

@@ -24,6 +24,11 @@ WIDTH: Final = "width"
 HEIGHT: Final = "height"
 FORMAT: Final = "format"
 META: Final = "meta"
+BYTES: Final = "bytes"
+CONTRAST: Final = "contrast"
+TAIL: Final = "tail"
+TAIL_COLOUR: Final = "tail_colour"
+COPY_OF: Final = "copy_of"
 # geometry
 X0: Final = "x0"
 Y0: Final = "y0"
@@ -144,6 +149,15 @@ PUBLISHED: Final = {
     "rejected": REJECTED,
 }
 
+# ---- sidecars: what is seen of an image without a specialist --------------------------------------------
+
+# What `Batch.images` has: the published columns, the size of the file, and measures of `engine.pixel_measures`.
+INGESTED: Final = _schema(
+    [*IMAGES], _f(BYTES, pa.int64()), _f(CONTRAST, _F32), _f(TAIL, _F32), _f(TAIL_COLOUR, pa.int32())
+)
+# One row for each image that is a copy of another: which it is, and in how many bits of their hashes they differ.
+COPIES: Final = _schema(_ID, _f(COPY_OF, pa.string()), _f(VALUE, pa.float64()))
+
 # ---- sidecars: what specialists said ------------------------------------------------------------------
 
 PREDICTED_REGIONS: Final = _schema(
@@ -165,6 +179,7 @@ TOKENS: Final = _schema(
 
 # ---- sidecars: what was decided, kept and rejected rows together ----------------------------------------
 
+DECIDED_IMAGES: Final = _schema(_ID, _f(URI, pa.string()), _f(COPY_OF, pa.string()), DECISION)
 DECIDED_REGIONS: Final = _schema(
     _ID, _f(REGION_ID, pa.string()), _f(KIND, pa.string()), _BOX_FIELDS, _QUAD_FIELD, _f(MASK, pa.string()),
     _f(LABEL, pa.string()), _f(TEXT, pa.string()), _f(CONFIDENCE, _F32), _f(VOTES, pa.list_(VOTE)),
@@ -174,6 +189,7 @@ DECIDED_REGION_TEXTS: Final = _schema(
     _ID, _f(REGION_ID, pa.string()), _f(TEXT, pa.string()), _f(GRANULARITY, pa.string()), _f(SIMILARITY, _F32),
     _f(CANDIDATES, pa.list_(CANDIDATE)), DECISION,
 )  # fmt: skip
+DECIDED_MASKS: Final = _schema(_ID, _BOX_FIELDS, _f(MASK, pa.string()), _f(SCORE, _F32), _f(VOTES, pa.list_(TEXT_VOTE)))
 DECIDED_TEXTS: Final = _schema(
     _ID, _f(TEXT_ID, pa.string()), _f(GRANULARITY, pa.string()), _f(TEXT, pa.string()), _f(SPECIALIST, pa.string()),
     _f(SIMILARITY, _F32), _f(CONFIDENCE, _F32), _MEASURES, _f(VOTES, pa.list_(TEXT_VOTE)), DECISION,

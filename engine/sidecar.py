@@ -137,7 +137,7 @@ def provenance(node: Node, inputs: Mapping[str, str]) -> dict[str, Any]:
         "fingerprint": node.fingerprint,
         "identity": node.stage.identity(),
         "inputs": dict(inputs),
-        **({} if node.sample is None else {"sample": list(node.sample)}),
+        **({} if node.sample is None else {"sample": node.sample.to_json()}),
         "libraries": {name: _version(name) for name in LIBRARIES},
     }
 

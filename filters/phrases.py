@@ -3,17 +3,38 @@
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from engine.errors import ConfigError
 from filters.decision import Decision, reject
+from filters.registry import Chosen, choose
+
+PhraseChecks = Annotated[Chosen, BeforeValidator(partial(choose, "phrases"))]
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseColumns:
+    """The columns that a declared filter of phrases is given, for n noun phrases.
+
+    `phrase` (n,): as written; `head` (n,): lemma of its head noun; `number` (n,): how many things it asks for, 0 for a
+    plural that does not say; `text` (n,): the id of the text that it stands in.
+    """
+
+    phrase: pa.Array
+    head: pa.Array
+    number: NDArray[np.int64]
+    text: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.phrase)
 
 
 class PhraseFilterConfig(BaseModel):
@@ -34,6 +55,9 @@ class PhraseFilterConfig(BaseModel):
     )
     max_words: int = Field(
         default=12, ge=1, description="most words of a phrase; longer ones are parser errors (our choice)"
+    )
+    checks: PhraseChecks = Field(
+        default={}, validate_default=True, description="settings of the declared filters of phrases, by name"
     )
 
 
@@ -112,6 +136,15 @@ def too_long(phrases: Sequence[str] | pa.Array, max_words: int) -> Decision:
 def score(scores: NDArray[np.floating], threshold: float) -> Decision:
     """Reject phrase scores (n,) under the threshold; NaN counts as under it."""
     return reject(~(np.asarray(scores, np.float64) >= threshold), "phrase score", scores, threshold)
+
+
+def surplus(rank: NDArray[np.integer], number: NDArray[np.integer]) -> Decision:
+    """Reject the boxes (n,) of a phrase beyond the number that it asks for: "two dogs" gets two.
+
+    `rank` counts the boxes of a phrase from 1, the best first, and is 0 for boxes that do not take part; `number` is
+    that of their phrase, 0 where it asks for all there are.
+    """
+    return reject((number > 0) & (rank > number), "number", rank, number)
 
 
 def _without_determiners(phrases: pa.Array, determiners: frozenset[str]) -> pa.Array:

@@ -1,10 +1,14 @@
 """Which boxes are noise."""
 
+from functools import partial
+from typing import Annotated
+
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from filters.decision import Decision, reject
+from filters.registry import Chosen, choose
 
 
 class RegionFilterConfig(BaseModel):
@@ -21,6 +25,9 @@ class RegionFilterConfig(BaseModel):
     min_side: float = Field(default=4.0, ge=0.0, description="shortest side of a box in pixels (our choice)")
     max_area: float = Field(
         default=0.98, gt=0.0, le=1.0, description="largest part of the image a box may cover; 1 allows all (our choice)"
+    )
+    checks: Annotated[Chosen, BeforeValidator(partial(choose, "regions"))] = Field(
+        default={}, validate_default=True, description="settings of the declared filters of regions, by name"
     )
     nms_iou: float = Field(
         default=0.8,

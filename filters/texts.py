@@ -1,8 +1,7 @@
-"""Which texts are noise. A measure is a column made by `filters.syntax`."""
+"""What filters are told of texts, and the limits on their measures. A measure is a column made by `filters.syntax`."""
 
-import tomllib
-from functools import cache
-from importlib.resources import files
+from dataclasses import dataclass
+from typing import Final, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +9,53 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.records import Granularity
+from engine.tokens import Tokens
 from filters.decision import Decision, first, reject
+
+GRANULARITIES: Final[tuple[Granularity, ...]] = get_args(Granularity)
+_NO_WORD = r"[^\p{L}\p{N}']+"
+
+
+@dataclass(frozen=True, slots=True)
+class TextColumns:
+    """The columns that a filter of texts is given, for n texts of some images.
+
+    `text` (n,): as they are published; `said` (n,): as specialists said them; `image` (n,): numbers their images;
+    `granularity` (n,): place in GRANULARITIES; `tokens`: of the n texts, none where nobody parsed. `readings` (m,) and
+    `reading_image` (m,): what is written in the images, as accepted from readers.
+    """
+
+    text: pa.Array
+    said: pa.Array
+    image: NDArray[np.int64]
+    granularity: NDArray[np.int64]
+    tokens: Tokens
+    readings: pa.Array
+    reading_image: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def count(self, pattern: str) -> NDArray[np.int64]:
+        """How often a regular expression (RE2) is found in each text: (n,)."""
+        found = pc.count_substring_regex(pc.fill_null(self.text, ""), pattern)
+        return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
+
+
+def words_of(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """(ids, offsets, words) of texts (n,): the words of text i are words[ids[offsets[i]:offsets[i + 1]]].
+
+    Words are runs of letters, digits and apostrophes, in lower case.
+    """
+    split = pc.split_pattern_regex(pc.utf8_lower(pc.fill_null(texts, "")), _NO_WORD)
+    owner = np.repeat(np.arange(len(split)), pc.list_value_length(split).to_numpy(zero_copy_only=False))
+    coded = pc.dictionary_encode(split.flatten())
+    ids = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    words = coded.dictionary.to_pylist()
+    real = np.array([bool(word) for word in words], bool)[ids] if len(ids) else np.zeros(0, bool)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner[real], minlength=len(split)))]).astype(np.int64)
+    return ids[real], offsets, words
 
 
 class TextLimits(BaseModel):
@@ -63,21 +108,6 @@ def empty(texts: pa.Array | pa.ChunkedArray) -> Decision:
     """Reject texts (n) that are null or have no letter and no digit."""
     word = pc.match_substring_regex(pc.fill_null(texts, ""), r"[\p{L}\p{N}]")
     return reject(~word.to_numpy(zero_copy_only=False).astype(bool) if len(texts) else np.zeros(0, bool), "empty")
-
-
-def noise(texts: pa.Array | pa.ChunkedArray) -> Decision:
-    """Reject texts (n) that a pattern of `filters/data/text_noise.toml` fits; the reason is the pattern's kind."""
-    plain = pc.fill_null(texts, "")
-    found = [(kind, pc.match_substring_regex(plain, pattern, ignore_case=True)) for kind, pattern in _noise().items()]
-    return first([reject(np.asarray(hit.to_numpy(zero_copy_only=False), dtype=bool), kind) for kind, hit in found])
-
-
-@cache
-def _noise() -> dict[str, str]:
-    """One pattern for each kind."""
-    with files("filters").joinpath("data", "text_noise.toml").open("rb") as file:
-        kinds = {kind: said for kind, said in tomllib.load(file).items() if isinstance(said, dict)}
-    return {kind: "|".join(f"(?:{pattern})" for pattern in said["patterns"]) for kind, said in kinds.items()}
 
 
 def limits(

@@ -168,6 +168,66 @@ def stats(out: Out, as_json: Json = False) -> None:
         render(found, Console())
 
 
+@app.command()
+def explain(
+    out: Out,
+    image: Annotated[str, typer.Argument(metavar="IMAGE_ID", help="its id, the beginning of one, or its file's name")],
+    everything: Annotated[bool, typer.Option("--all", help="every row; without it, the first of each stage")] = False,
+    as_json: Json = False,
+) -> None:
+    """The story of one image: what was said, voted, decided and why, and what is published; also during a run."""
+    from pipelines.explain import explain as run
+    from pipelines.explain import render
+
+    story = run(out, image)
+    if as_json:
+        _echo_json(story)
+    else:
+        typer.echo("\n".join(render(story, everything)))
+
+
+@app.command()
+def sweep(
+    out: Out,
+    set_: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="A.B=VALUES",
+            help="START:STOP:STEP or a list V,V,V for one setting of filters or consensus; others as A.B=C",
+        ),
+    ],
+    truth: Annotated[
+        str | None, typer.Option(metavar="FILE", help="also measure every value against it, as `fld eval` does")
+    ] = None,
+    plot: Annotated[str | None, typer.Option(metavar="FILE", help="draw it: .svg, .html or .png")] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="leave out decisions for which a specialist would have to run")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Decide anew for a range of values, from what specialists said: kept, rejected, agreement, precision, recall.
+
+    No specialist runs, and what is published does not change. Agreement is the mean share of the specialists that
+    could have voted for what is kept and did; confidence is its mean confidence.
+    """
+    from rich.console import Console
+
+    from pipelines.sweep import check_name, render
+    from pipelines.sweep import plot as draw
+    from pipelines.sweep import sweep as run
+
+    if plot is not None:
+        check_name(plot)
+    found = run(out, set_, truth, partial=partial, say=lambda text: typer.echo(text, err=True))
+    if as_json:
+        _echo_json(found)
+    else:
+        render(found, Console(markup=False, highlight=False))
+    if plot is not None:
+        draw(found, plot)
+
+
 @app.command("eval")
 def evaluate(
     out: Out,

@@ -122,7 +122,7 @@ def load_config(path: str | None, profile: str | None, overrides: Sequence[str] 
         raise ConfigError(f"{where} is not valid TOML: {error}") from error
     _resolve_paths(data, folder)
     for override in overrides:
-        _override(data, override)
+        change(data, override)
     _resolve_paths(data, Path.cwd())
     return parse_config(data, where)
 
@@ -202,6 +202,9 @@ def _settings(model: BaseModel, prefix: str) -> Iterator[tuple[str, Any, str]]:
         value = getattr(model, name)
         if isinstance(value, BaseModel):
             yield from _settings(value, f"{prefix}.{name}")
+        elif isinstance(value, Mapping) and any(isinstance(part, BaseModel) for part in value.values()):
+            for key, part in value.items():
+                yield from _settings(part, f"{prefix}.{name}.{key}")
         else:
             yield f"{prefix}.{name}", value, info.description or ""
 
@@ -231,7 +234,12 @@ def _keys_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
     return list(getattr(current, "model_fields", {}))
 
 
-def _override(data: dict[str, Any], text: str) -> None:
+def change(data: dict[str, Any], text: str) -> None:
+    """Change one setting of a configuration in place, as `--set a.b=value` says.
+
+    Raises:
+        ConfigError: `text` is no such setting.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set {text}: write it as a.b=value")

@@ -17,7 +17,7 @@ from pipelines.evaluate import boxes as b
 from pipelines.evaluate import published as p
 from pipelines.evaluate.calibration import BINS, calibration
 from pipelines.evaluate.claims import claims_of
-from pipelines.evaluate.matching import share
+from pipelines.evaluate.matching import rates, share
 from pipelines.evaluate.ocr import Readings, measure_reading
 from pipelines.evaluate.render import render
 from pipelines.evaluate.texts import Facts, Texts, measure_texts
@@ -37,7 +37,8 @@ DEFINITIONS: Final = {
     "is the recall then. Sizes are COCO's (areas of 32 and 96 pixels squared); bands are shares of the image's area, "
     "for images of one size. All true objects count, hidden ones too. Labels are compared in lower case; boxes with "
     "other labels are left out and counted. A region without confidence ranks last. specialists: each detector's own "
-    "boxes, labels and scores, before consensus.",
+    "boxes, labels and scores, before consensus. at_iou_50: precision and recall of all boxes that can be judged (see "
+    "calibration), whatever their score.",
     "masks": "the same over published masks; mean_iou is over the regions that are right by their box (see calibration).",
     "text": "claims are read by the shipped parser. objects: kinds that heads of noun phrases name (synonyms and "
     "plurals count); attributes: colour, pattern, size of a kind; actions: verbs of a kind; counts: numbers from two "
@@ -133,14 +134,14 @@ class _Evaluation:
         table = self.published.table("region_text", [*b.columns_of(s.CONFIDENCE), s.KIND], self.ids)
         found = b.found_boxes(*b.of_kind(*table, "object"), s.CONFIDENCE, truth)
         judged = b.judge(found, truth.things)
-        boxes = b.measure_boxes(found, truth)
+        boxes = {**b.measure_boxes(found, truth), "at_iou_50": self._at_iou_50(judged)}
         self._calibration = calibration(found.scores[judged.rows], judged.right)
         self._calibration["specialists"] = {}
         boxes["specialists"] = {}
         for name, rows in self._alone(p.DETECT, b.columns_of(s.SCORE)):
             said = b.found_boxes(*rows, s.SCORE, truth)
-            boxes["specialists"][name] = b.measure_boxes(said, truth)
             alone = b.judge(said, truth.things)
+            boxes["specialists"][name] = {**b.measure_boxes(said, truth), "at_iou_50": self._at_iou_50(alone)}
             self._calibration["specialists"][name] = calibration(said.scores[alone.rows], alone.right)
         if not any(mask is not None for mask in truth.things.masks):
             self.left_out["masks"] = "the truth has no segmentations"
@@ -149,6 +150,11 @@ class _Evaluation:
         else:
             return boxes, b.measure_masks(found, judged, truth)
         return boxes, None
+
+    def _at_iou_50(self, judged: b.Judged) -> dict[str, Any]:
+        """Precision and recall of boxes, as one to one as they were matched."""
+        right = int(judged.right.sum())
+        return rates(len(judged.rows), right, int((~self.truth.things.crowd).sum()), right)
 
     def _texts_and_triplets(self, scenes: Scenes) -> tuple[dict[str, Any], dict[str, Any]]:
         from specialists.spacy_parser import SpacyParser

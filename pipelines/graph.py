@@ -1,6 +1,7 @@
 """The FLD-5B graph: which stages a configuration makes, and what each reads. Read it from top to bottom.
 
-ingest ─┬─ detect.* ──┐
+ingest ─┬─ images (and near_duplicates, once for all shards) ─ publish
+        ├─ detect.* ──┐
         ├─ read.* ────┼─ regions ─ describe.* ─ parse_crops ─ score_regions.* ─ region_text ─┐
         └─ caption.* ─┴─ parse ─ score_texts.* ─ texts ─ write.* ─ parse_details ─ details ───┤
                                                                                               │
@@ -17,20 +18,25 @@ from typing import Any
 
 import pyarrow as pa
 
+from consensus import reliability
+from consensus.vocabulary import Vocabulary
 from engine import schema as s
 from engine.errors import ConfigError, WeightsMissing
-from engine.graph import INGEST, AnyStage, Graph, Resources, Sink, build_graph
+from engine.graph import INGEST, AnyStage, Estimate, Graph, Resources, Sink, build_graph
+from engine.parquet import canonical
 from filters.phrases import blacklist
 from pipelines.config import Chosen, Config, specialists_of
 from pipelines.decide import config as settings
 from pipelines.stages import decision as decide
 from pipelines.stages import specialist as roles
+from pipelines.stages.copies import near_duplicate_images
 from pipelines.stages.decision import DecisionStage
 from pipelines.stages.ingest import Ingest
 from pipelines.stages.publish import tables_of
 from pipelines.stages.specialist import Answer, Parse, SpecialistStage
 
 DEFAULT_CREW = "main"
+_CROWD = 2  # from how many detectors on something can be learned about each
 _BLOCK = 1 << 20
 
 
@@ -51,16 +57,21 @@ class _Builder:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.chosen = specialists_of(config)
+        self._vocabulary = config.consensus.reliability.vocabulary()
         self.made: list[AnyStage] = [Ingest(config.run.limits, config.run.attempts)]
 
     def stages(self) -> tuple[list[AnyStage], list[str]]:
         consensus, filters = self.config.consensus, self.config.filters
         self._check_weights()
+        self._images()
         detect = self._each("detectors", "detect", (), s.PREDICTED_REGIONS, roles.detect)
         read = self._each("readers", "read", (), s.PREDICTED_READINGS, roles.read)
         caption = self._each("captioners", "caption", (), s.PREDICTED_TEXTS, roles.caption)
-        regions = {"config": settings.regions_config(consensus, filters), **self._detectors()}
-        self._decide("regions", [*detect, *read], s.DECIDED_REGIONS, decide.regions, regions)
+        learned = self._reliability(detect)
+        things = {"config": settings.clusters_config(consensus), **self._detectors(), **self._words(learned)}
+        self._decide("clusters", [*detect, *read, *learned], s.DECIDED_REGIONS, decide.clusters, things)
+        regions = {"config": settings.regions_config(filters), "gold": self._gold("detectors", "readers")}
+        self._decide("regions", ["clusters"], s.DECIDED_REGIONS, decide.regions, regions)
         crops = self._describe()
         region_text = {"config": settings.region_text_config(filters)}
         self._decide("region_text", ["regions", *crops], s.DECIDED_REGION_TEXTS, decide.region_text, region_text)
@@ -72,28 +83,22 @@ class _Builder:
             "parsed": _one(parsed),
             "gold": self._gold("captioners"),
             "vocabularies": self._detectors()["vocabularies"],
+            "vocabulary": self._vocabulary,
         }
         self._decide("texts", ["regions", *caption, *parsed, *scores], s.DECIDED_TEXTS, decide.texts, texts)
+        mask = self._ground("caption.", caption, _one(parsed), "texts", ("clusters",))
         write = self._each("writers", "write", ("regions", "region_text", "texts"), s.PREDICTED_TEXTS, roles.write)
-        reparsed = self._parse("parse_details", write)
-        config = settings.texts_config(consensus, filters, parsed=bool(reparsed))
-        details = {"config": config, "source": "write.", "parsed": _one(reparsed)}
-        self._decide("details", [*write, *reparsed], s.DECIDED_TEXTS, decide.texts, details)
-        phrases = {"config": settings.phrases_config(filters), "parsed": (*parsed, *reparsed)}
-        reads = ["texts", "details", *parsed, *reparsed]
-        self._decide("phrases", reads, s.DECIDED_PHRASES, decide.phrases, phrases)
-        ground = self._each(
-            "grounders", "ground", ("phrases", "regions", "region_text"), s.PREDICTED_PHRASES, roles.ground
-        )
-        triplets = {"config": settings.triplets_config(consensus, filters)}
-        self._decide(
-            "triplets", ["phrases", "regions", "region_text", *ground], s.DECIDED_TRIPLETS, decide.triplets, triplets
-        )
-        mask = self._each(
-            "segmenters", "mask", ("regions", "region_text", "triplets"), s.PREDICTED_MASKS, roles.segment
-        )
-        inputs = (INGEST, *[stage.name for stage in self.made if stage.name != INGEST])
-        self.made.append(Sink("publish", 1, inputs, s.PUBLISHED, partial(tables_of, masks=tuple(mask))))
+        if write:
+            reparsed = self._parse("parse_details", write)
+            config = settings.texts_config(consensus, filters, parsed=bool(reparsed))
+            details = {"config": config, "source": "write.", "parsed": _one(reparsed)}
+            self._decide("details", [*write, *reparsed], s.DECIDED_TEXTS, decide.texts, details)
+            mask += self._ground("write.", write, _one(reparsed), "details", (), decide.DETAILS)
+        drawn = {"config": consensus.masks, "gold": self._gold("detectors", "segmenters")}
+        self._decide("masks", ["clusters", *detect, *mask], s.DECIDED_MASKS, decide.masks, drawn)
+        others = [stage.name for stage in self.made if not isinstance(stage, Estimate) and stage.name != INGEST]
+        inputs = (INGEST, *others)
+        self.made.append(Sink("publish", 2, inputs, s.PUBLISHED, tables_of))
         return self.made, self._notes()
 
     def _each(self, table: str, prefix: str, inputs: tuple[str, ...], schema: pa.Schema, answer: Answer) -> list[str]:
@@ -140,17 +145,92 @@ class _Builder:
         pairs = tuple((source, source.partition(".")[2]) for source in sources)
         return [self._specialist(parsers[0], name, tuple(sources), s.TOKENS, Parse(pairs))]
 
+    def _ground(
+        self, source: str, said: Sequence[str], parsed: str | None, texts: str, boxes: tuple[str, ...], end: str = ""
+    ) -> list[str]:
+        """From the texts that the stages `said` (`source`*) made to triplets and the masks of their boxes.
+
+        Grounders and segmenters look at every phrase and place, whatever becomes of it, so that no filter makes them
+        look again. Written texts are made of what was accepted, so what looks at them follows the filters.
+
+        Returns:
+            The stages that segment.
+        """
+        config, filters = self.config.consensus, self.config.filters
+        tokens = [parsed] if parsed else []
+        self._decide(f"chunks{end}", [*said, *tokens], s.DECIDED_PHRASES, decide.chunks,
+                     {"source": source, "parsed": parsed})  # fmt: skip
+        asked = (f"chunks{end}", "clusters")
+        ground = self._each("grounders", f"ground{end}", asked, s.PREDICTED_PHRASES, roles.ground)
+        places = {"config": settings.groundings_config(config)}
+        self._decide(f"groundings{end}", [asked[0], *ground], s.DECIDED_TRIPLETS, decide.groundings, places)
+        phrases = {"config": settings.phrases_config(filters), "texts": texts}
+        self._decide(f"phrases{end}", [texts, asked[0]], s.DECIDED_PHRASES, decide.phrases, phrases)
+        linked = {
+            "config": settings.triplets_config(config, filters),
+            "vocabulary": self._vocabulary,
+            "blind": frozenset(c.name for c in self.chosen["grounders"] if not c.card.pixels),
+        }
+        inputs = [f"phrases{end}", f"groundings{end}", "regions", "region_text"]
+        self._decide(f"triplets{end}", inputs, s.DECIDED_TRIPLETS, decide.triplets, linked)
+        return self._each("segmenters", f"mask{end}", (*boxes, f"groundings{end}"), s.PREDICTED_MASKS, roles.segment)
+
     def _describe(self) -> list[str]:
         """Captions of crops, their tokens, and how well every candidate fits its crop."""
         able = [c for c in self.chosen["captioners"] if c.card.crops]
-        said = [self._specialist(c, f"describe.{c.name}", ("regions",), s.CROP_TEXTS, roles.describe) for c in able]
+        said = [self._specialist(c, f"describe.{c.name}", ("clusters",), s.CROP_TEXTS, roles.describe) for c in able]
         tokens = []
         if said and self.chosen["parser"]:
             parser = self.chosen["parser"][0]
             tokens = [self._specialist(parser, "parse_crops", tuple(said), s.TOKENS, roles.ParseCrops(tuple(said)))]
-        inputs = ("regions", *said, *tokens)
+        inputs = ("clusters", *said, *tokens)
         scores = self._each("scorers", "score_regions", inputs, s.SIMILARITIES, roles.score_regions)
         return [*said, *tokens, *scores]
+
+    def _images(self) -> None:
+        """Which images are published. Nobody else reads it, so that specialists look at all, whatever the limits."""
+        config = self.config.filters.images
+        learned = []
+        if config.near_duplicates.max_distance is not None:
+            settings_ = {"config": _plain(config)}
+            search = partial(near_duplicate_images, config=config)
+            self.made.append(Estimate(decide.NEAR_DUPLICATES, 1, (INGEST,), s.COPIES, None, search, settings_))
+            learned = [decide.NEAR_DUPLICATES]
+        self._decide("images", learned, s.DECIDED_IMAGES, decide.images, {"config": config})
+
+    def _reliability(self, detect: Sequence[str]) -> list[str]:
+        """The estimate of how far each detector can be trusted; nothing where a mean of scores is to do.
+
+        Raises:
+            ConfigError: it is asked for where there is nothing to learn from.
+        """
+        objects = self.config.consensus.objects
+        machines = {c.name for c in self.chosen["detectors"]} - self._gold("detectors")
+        if objects.method == "learned" and (objects.weights or len(machines) < _CROWD):
+            raise ConfigError(
+                f"consensus.objects.method is 'learned', which needs {_CROWD} detectors that are no people and no "
+                f"consensus.objects.weights; there are {len(machines)} detectors and {len(objects.weights)} weights"
+            )
+        if objects.method == "weighted" or objects.weights or len(machines) < _CROWD:
+            return []
+        config = settings.clusters_config(self.config.consensus)
+        given = {"config": config, **self._detectors(), **self._words((decide.RELIABILITY,))}
+        self.made.append(
+            Estimate(
+                decide.RELIABILITY,
+                1,
+                (INGEST, *detect),
+                reliability.SCHEMA,
+                self.config.consensus.reliability.sample,
+                partial(decide.reliability, **given),
+                {key: _plain(value) for key, value in given.items()},
+            )
+        )
+        return [decide.RELIABILITY]
+
+    def _words(self, learned: Sequence[str]) -> dict[str, Any]:
+        """Which words are one thing, where it is used."""
+        return {"vocabulary": self._vocabulary} if learned else {}
 
     def _detectors(self) -> dict[str, Any]:
         """Whose boxes are human, and which words each detector knows."""
@@ -235,6 +315,9 @@ def _plain(value: Any) -> Any:
     """A setting as JSON, in a fixed order."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
+    if isinstance(value, Vocabulary):
+        words = {"names": dict(value.names), "broader": dict(value.broader)}
+        return hashlib.sha256(canonical(words).encode()).hexdigest()[:16]
     return sorted(value) if isinstance(value, (set, frozenset)) else value
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import OutError
-from engine.graph import Graph, Node
+from engine.graph import Graph, Node, Sample
 from engine.parquet import canonical
 from engine.plan import PLAN
 from engine.store import Store
@@ -31,7 +31,7 @@ def remember(store: Store, graph: Graph, config: dict[str, Any]) -> None:
             "inputs": list(n.inputs),
             "crew": n.crew,
             "sink": n.is_sink,
-            "sample": n.sample,
+            "sample": None if n.sample is None else n.sample.to_json(),
         }
         for n in graph.nodes
     ]
@@ -52,7 +52,7 @@ def recall(store: Store) -> Remembered:
 
 def _node(data: dict[str, Any]) -> Node:
     sample = data.get("sample")  # absent in what was remembered before anything was learned
-    sample = None if sample is None else tuple(sample)
+    sample = None if sample is None else Sample(**sample)
     return Node(data["name"], data["fingerprint"], tuple(data["inputs"]), data["crew"], data["sink"], None, sample)
 
 

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from engine import schema as s
+from pipelines import stats_specialists
 from pipelines.query import connect
 from pipelines.stages.publish import QUARANTINED
 from pipelines.stats_text import render
@@ -75,9 +76,11 @@ def stats(out: str) -> dict[str, Any]:
             "rejected": _rejected(connection),
             "quarantine": _quarantine(connection),
             "regions_by_specialist": _votes(connection),
+            "reliability": stats_specialists.reliability(out),
+            "missed": stats_specialists.missed(connection),
             "texts_by_specialist": _texts(connection),
             "shapes": _shapes(connection),
-            "definitions": dict(DEFINITIONS),
+            "definitions": {**DEFINITIONS, **stats_specialists.DEFINITIONS},
         }
 
 
@@ -180,7 +183,7 @@ _REJECTED_VOTES = f"""
     WITH items AS (
         SELECT coalesce(json_extract_string({s.ITEM}, '$.{s.KIND}'), 'phrase') AS kind,
             unnest(json_extract_string({s.ITEM}, '$.{s.VOTES}[*].{s.SPECIALIST}')) AS who
-        FROM rejected WHERE {s.STAGE} IN ('regions', 'triplets') AND {s.REASON} <> '{QUARANTINED}'
+        FROM rejected WHERE {s.STAGE} IN ('regions', 'triplets', 'triplets_details') AND {s.REASON} <> '{QUARANTINED}'
     )
     SELECT kind, who, count(*) FROM items GROUP BY ALL"""
 

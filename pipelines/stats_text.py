@@ -23,6 +23,8 @@ def render(stats: Mapping[str, Any], console: Console) -> None:
         (_rejected(stats["rejected"]), []),
         (_quarantine(stats["quarantine"]), []),
         (_regions(stats["regions_by_specialist"]), [definitions["predictions"]]),
+        (_reliability(stats["reliability"]), [definitions["reliability"]]),
+        (_missed(stats["missed"]), [definitions["missed"]]),
         (_texts(stats["texts_by_specialist"]), []),
         (_shapes(stats["shapes"]), [definitions["shapes"]]),
     )
@@ -70,6 +72,20 @@ def _regions(rows: Sequence[Mapping[str, Any]]) -> Table:
 def _agreement(row: Mapping[str, Any]) -> tuple[Any, ...]:
     shares = (share(row["confirmed"]), row["mean_iou"], share(row["label_agreement"]))
     return (row["kind"], row["specialist"], row["kept"], row["rejected"], *shares)
+
+
+def _reliability(rows: Sequence[Mapping[str, Any]]) -> Table:
+    heads = ["detector", "recall\nsmall", "recall\nmedium", "recall\nlarge", "false", "named", "side", "score", "only it",
+             "nearest", ""]  # fmt: skip
+    names = ("recall_small", "recall_medium", "recall_large", "false_share", "right_label", "side_error", "score_tells",
+             "alone", "nearest", "nearest_kin")  # fmt: skip
+    return filled("Reliability of detectors, learned", heads, ((r["specialist"], *map(r.get, names)) for r in rows), 1)
+
+
+def _missed(rows: Sequence[Mapping[str, Any]]) -> Table:
+    heads = ["detector", "word", "regions", "missed with it", "without"]
+    cells = ((r["specialist"], r["word"], r["regions"], share(r["missed"]), share(r["missed_without"])) for r in rows)
+    return filled("What detectors miss", heads, cells, 2)
 
 
 def _texts(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -17,7 +17,23 @@ _SAME: Final = frozenset(
 )
 # Things with two parts, which English only has in the plural: "a pair of scissors".
 _PAIRS: Final = frozenset(
-    ["scissors", "skis", "glasses", "sunglasses", "goggles", "pants", "trousers", "jeans", "shorts", "pliers", "tongs"]
+    [
+        "scissors",
+        "skis",
+        "glasses",
+        "sunglasses",
+        "goggles",
+        "pants",
+        "trousers",
+        "jeans",
+        "shorts",
+        "pliers",
+        "tongs",
+        "binoculars",
+        "headphones",
+        "leggings",
+        "tights",
+    ]
 )
 # Stuff, which has neither article nor plural.
 _MASS: Final = frozenset([
@@ -25,6 +41,9 @@ _MASS: Final = frozenset([
     "cutlery", "equipment", "clothing", "traffic", "livestock", "fruit", "wine", "beer", "sand", "snow",
 ])  # fmt: skip
 _PLURALS: Final = {plural: singular for singular, plural in _IRREGULAR.items()}
+# Names in -man that are no man, and in -men that are one thing; all others change as "man" does ("snowmen").
+_NO_MAN: Final = frozenset(["human", "german", "roman", "ottoman", "shaman", "talisman", "caiman"])
+_SINGULAR_IN_MEN: Final = frozenset(["specimen", "abdomen", "regimen", "omen", "stamen", "ramen", "acumen"])
 _NO_PLURAL_END: Final = ("ss", "us", "is")
 _SINGULAR_IN_S: Final = frozenset(["gas", "canvas", "atlas", "lens", "christmas", "news", "tennis"])
 _SINGULAR_IN_IE: Final = frozenset(
@@ -44,6 +63,8 @@ def plural(name: str) -> str:
         return name
     if low in _IRREGULAR:
         return start + _IRREGULAR[low]
+    if low.endswith("man") and low not in _NO_MAN:
+        return start + last[:-2] + "en"
     if re.search(r"[^aeiou]y$", low):
         return start + last[:-1] + "ies"
     if low.endswith(("s", "x", "z", "ch", "sh")):
@@ -57,8 +78,9 @@ def singular(name: str) -> str:
     low = last.lower()
     if low in _SAME or is_pair(name) or is_mass(name) or low in _IRREGULAR or low in _SINGULAR_IN_S:
         return name
-    if low in _PLURALS:
-        return start + _PLURALS[low]
+    man = f"{low[:-2]}an" if low.endswith("men") and low not in _SINGULAR_IN_MEN else None
+    if irregular := _PLURALS.get(low, man):
+        return start + irregular
     if low.endswith("ies") and len(low) > 4 and low not in _SINGULAR_IN_IE:
         return start + last[:-3] + "y"
     if low.endswith(("ches", "shes", "sses", "xes", "zzes")) or low[:-2] in _SINGULAR_IN_S:

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -126,22 +126,25 @@ class ToyStage:
             file.write("".join(f"{i}\n" for i in ids))
 
 
-def toy_estimate(name: str, of: str, sample: int, diary: str = "", kill_once: str = "") -> Estimate:
+def toy_estimate(name: str, of: str, sample: int | None, diary: str = "", kill_once: str = "") -> Estimate:
     """The sum of the numbers that stage `of` gave to the images of the sample (and of totals that it is told)."""
     learn = partial(_total, name=name, of=of, diary=diary, kill_once=kill_once)
     return Estimate(name, 1, ("ingest", of), TOTAL, sample, learn)
 
 
-def _total(batch: Batch, name: str, of: str, diary: str, kill_once: str) -> pa.Table:
+def _total(batches: Iterator[Batch], name: str, of: str, diary: str, kill_once: str) -> pa.Table:
     """Kills its process as long as there is no file `kill_once`, which it makes."""
-    if diary:
-        with open(f"{diary}/{name}", "a", encoding="utf-8") as file:
-            file.write("".join(f"{i}\n" for i in batch.images.column(s.IMAGE_ID).to_pylist()))
-    if kill_once and not Path(kill_once).exists():
-        Path(kill_once).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    told = [batch.inputs[of].table, *batch.learned.values()]
-    return pa.table({s.VALUE: [sum(sum(table.column(s.VALUE).to_pylist()) for table in told)]}, schema=TOTAL)
+    total = 0
+    for batch in batches:
+        if diary:
+            with open(f"{diary}/{name}", "a", encoding="utf-8") as file:
+                file.write("".join(f"{i}\n" for i in batch.images.column(s.IMAGE_ID).to_pylist()))
+        if kill_once and not Path(kill_once).exists():
+            Path(kill_once).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        total += sum(batch.inputs[of].table.column(s.VALUE).to_pylist())
+    told = sum(sum(table.column(s.VALUE).to_pylist()) for table in batch.learned.values())
+    return pa.table({s.VALUE: [total + told]}, schema=TOTAL)
 
 
 def publish_last(stage: str) -> Sink:

@@ -21,15 +21,23 @@ class LocalExecutor:
         Raises:
             StageFailed: a stage cannot be loaded.
         """
-        worker = make_worker(run, cpus=1, gpus=0)
-        while not schedule.finished:
-            jobs = (schedule.next_job(crew) for crew in run.graph.crews)
-            job = next((j for j in jobs if j is not None), None)
-            if job is None:
-                continue
-            load_stage(worker, job.node)
-            schedule.done(run_job(worker, job))
-            observe(schedule.counts)
+        work(make_worker(run, cpus=1, gpus=0), schedule, observe)
+
+
+def work(worker: Worker, schedule: Schedule, observe: Observer) -> None:
+    """Let one worker do every job of a schedule.
+
+    Raises:
+        StageFailed: a stage cannot be loaded.
+    """
+    while not schedule.finished:
+        jobs = (schedule.next_job(crew) for crew in worker.graph.crews)
+        job = next((j for j in jobs if j is not None), None)
+        if job is None:
+            continue
+        load_stage(worker, job.node)
+        schedule.done(run_job(worker, job))
+        observe(schedule.counts)
 
 
 def load_stage(worker: Worker, index: int) -> None:

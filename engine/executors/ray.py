@@ -231,14 +231,18 @@ class _Pool:
                 ray.kill(hand.handle)
 
     def _deadline(self, flight: _Flight) -> tuple[str, float]:
-        """A part of a shard gets its part of the time, but not less than any worker's first breath needs."""
+        """A part of a shard gets its part of the time, but not less than any worker's first breath needs.
+
+        What is learned from many shards gets the time of so many.
+        """
         job = flight.job
         if flight.node is None:
             return "the start of a worker", START_DEADLINE_S
         if job is None:
             return "loading", self.run.load_deadline_s
         if job.hi is None:
-            return "a job", self.run.job_deadline_s
+            sample = self.run.graph.nodes[job.node].sample
+            return "a job", self.run.job_deadline_s * (1 if sample is None else sample.shards)
         whole = self.run.job_deadline_s
         share = (job.hi - job.lo) / int(self.run.plan.counts[job.shard])
         return "a job", max(whole * share, min(whole, PART_DEADLINE_S))

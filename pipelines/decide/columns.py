@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from engine import schema as s
 from engine.errors import ConfigError, StoreError
 from engine.grouped import Grouped, interleave
+from filters.decision import Decision
 
 Array: TypeAlias = pa.Array | pa.ChunkedArray
 
@@ -142,6 +143,33 @@ def places(index: NDArray[np.integer], n: int) -> NDArray[np.int64]:
 def table(schema: pa.Schema, columns: Mapping[str, pa.Array]) -> pa.Table:
     """A table of exactly `schema`."""
     return pa.table([columns[name].cast(schema.field(name).type) for name in schema.names], schema=schema)
+
+
+def take_rows(table: pa.Table, rows: NDArray[np.integer]) -> pa.Table:
+    """The given rows of a table, in that order."""
+    return table.take(pa.array(rows, pa.int64()))
+
+
+def box_keys(table: pa.Table, *more: str) -> pa.Array:
+    """Image, box and the named columns of strings of every row as one value, to be compared."""
+    boxes = box_matrix(table)
+    corners = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(boxes), [None, pa.py_buffer(boxes.tobytes())])
+    names = [flat(table.column(name)).cast(pa.binary()) for name in (s.IMAGE_ID, *more)]
+    return pc.binary_join_element_wise(*names, corners.cast(pa.binary()), b"\0")
+
+
+def with_column(table: pa.Table, name: str, column: Array) -> pa.Table:
+    """The table with that column in its place, or at the end."""
+    if name in table.column_names:
+        return table.set_column(table.column_names.index(name), name, column)
+    return table.append_column(name, column)
+
+
+def decided(table: pa.Table, decision: Decision, schema: pa.Schema) -> pa.Table:
+    """A decision table of exactly `schema`, with further reasons for rows that had none."""
+    for name, column in decision.columns().items():
+        table = with_column(table, name, pc.coalesce(table.column(name), column))
+    return table.select(schema.names).cast(schema).combine_chunks()
 
 
 def mean_similarity(

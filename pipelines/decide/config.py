@@ -1,22 +1,22 @@
 """`[consensus.*]` and `[filters.*]` of the configuration, and how each decision's own settings are made of them."""
 
-from typing import Annotated
-
 from pydantic import BaseModel, ConfigDict, Field
 
-from consensus.boxes import BoxFusionConfig
-from consensus.phrases import PhraseFusionConfig
+from consensus.vocabulary import Vocabulary
 from filters.phrases import PhraseFilterConfig
 from filters.regions import RegionFilterConfig
 from filters.texts import TextFilterConfig, TextLimits
+from pipelines.decide.clusters import ClustersConfig, KindConfig, ObjectsConfig
+from pipelines.decide.groundings import GroundingsConfig
+from pipelines.decide.images import ImageFilterConfig
+from pipelines.decide.masks import MasksConfig
 from pipelines.decide.phrases import PhrasesConfig
 from pipelines.decide.region_text import RegionTextConfig
-from pipelines.decide.regions import KindConfig, RegionsConfig
-from pipelines.decide.texts import TextsConfig
+from pipelines.decide.regions import RegionsConfig
+from pipelines.decide.texts import TextChecks, TextsConfig
 from pipelines.decide.triplets import TripletsConfig
 
-Weights = dict[str, Annotated[float, Field(gt=0.0)]]
-_OBJECTS, _WRITING = RegionsConfig().objects, RegionsConfig().writing
+_THINGS, _REGIONS = ClustersConfig(), RegionsConfig()
 _TEXTS, _TRIPLETS = TextsConfig(), TripletsConfig()
 
 
@@ -24,21 +24,12 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class BoxConsensus(_Table):
-    """How boxes of one kind are fused."""
+class PhraseConsensus(GroundingsConfig):
+    """The same, and when a place is a region."""
 
-    fusion: BoxFusionConfig = Field(_OBJECTS.fusion, description="when boxes are one thing")
-    weights: Weights = Field({}, description="how much a specialist's score counts; 1 for those not named (our choice)")
-
-
-class PhraseConsensus(_Table):
-    """How the boxes of several grounders are fused."""
-
-    fusion: PhraseFusionConfig = Field(_TRIPLETS.fusion, description="when boxes of a phrase are one")
     region_iou: float = Field(
         _TRIPLETS.region_iou, gt=0.0, le=1.0, description="a box is an accepted region from this IoU on (our choice)"
     )
-    weights: Weights = Field({}, description="how much a grounder's score counts; 1 for those not named (our choice)")
 
 
 class TextConsensus(_Table):
@@ -49,22 +40,37 @@ class TextConsensus(_Table):
     )
 
 
+class ReliabilityConfig(_Table):
+    """From what specialists are learned to be right or wrong, and which words mean the same."""
+
+    sample: int = Field(
+        8,
+        ge=1,
+        description="shards, the first of the plan, that are learned from; while a source has fewer, its growth "
+        "is learned from, and what follows is computed anew (our choice)",
+    )
+    words: tuple[str, ...] = Field(
+        (), description="lines `name < broader : alias, alias` beside the shipped table of words for things"
+    )
+
+    def vocabulary(self) -> Vocabulary:
+        """The shipped words and these.
+
+        Raises:
+            ConfigError: a line cannot be read.
+        """
+        return Vocabulary.shipped().extended(self.words)
+
+
 class Consensus(_Table):
     """How specialists are weighed."""
 
-    objects: BoxConsensus = Field(BoxConsensus(), description="boxes of detectors")
-    writing: BoxConsensus = Field(BoxConsensus(fusion=_WRITING.fusion), description="quads of readers")
+    objects: ObjectsConfig = Field(_THINGS.objects, description="boxes of detectors")
+    writing: KindConfig = Field(_THINGS.writing, description="quads of readers")
+    masks: MasksConfig = Field(MasksConfig(), description="masks of segmenters and detectors")
+    reliability: ReliabilityConfig = Field(ReliabilityConfig(), description="what is learned about specialists")
     texts: TextConsensus = Field(TextConsensus(), description="texts of captioners and writers")
     phrases: PhraseConsensus = Field(PhraseConsensus(), description="boxes of grounders")
-
-
-class RegionFilters(_Table):
-    """What is rejected before and after boxes of one kind are fused."""
-
-    min_score: float = Field(
-        _OBJECTS.min_score, ge=0.0, le=1.0, description="a prediction under this score does not take part (our choice)"
-    )
-    fused: RegionFilterConfig = Field(_OBJECTS.filters, description="limits on the fused regions")
 
 
 class RegionTextFilters(_Table):
@@ -79,6 +85,21 @@ class TextFilters(_Table):
     """Which texts are rejected."""
 
     limits: TextFilterConfig = Field(_TEXTS.filters, description="limits by granularity")
+    checks: TextChecks = Field(
+        {}, validate_default=True, description="settings of the declared filters of texts, by name"
+    )
+    min_thing: float = Field(
+        _TEXTS.min_thing,
+        ge=0.0,
+        le=1.0,
+        description="lowest probability that a thing is there that a text names and detectors know (our choice)",
+    )
+    min_about: float = Field(
+        _TEXTS.min_about,
+        ge=0.0,
+        le=1.0,
+        description="lowest probability that a text is about its image and no other, by what detectors saw (our choice)",
+    )
     min_similarity: float | None = Field(
         None, description="lowest mean similarity of image and text; none keeps all (our choice)"
     )
@@ -87,9 +108,6 @@ class TextFilters(_Table):
 class TripletFilters(_Table):
     """Which boxes of phrases are rejected. The paper names thresholds on phrase and box and gives no value."""
 
-    min_score: float = Field(
-        _TRIPLETS.min_score, ge=0.0, le=1.0, description="a box under this score does not take part (our choice)"
-    )
     min_phrase_score: float = Field(
         _TRIPLETS.min_phrase_score, ge=0.0, le=1.0, description="lowest score of a phrase's best box (our choice)"
     )
@@ -101,23 +119,23 @@ class TripletFilters(_Table):
 class Filters(_Table):
     """What is rejected."""
 
-    objects: RegionFilters = Field(RegionFilters(), description="regions of detectors")
-    writing: RegionFilters = Field(
-        RegionFilters(min_score=_WRITING.min_score, fused=_WRITING.filters), description="text regions of readers"
-    )
+    images: ImageFilterConfig = Field(ImageFilterConfig(), description="images, with all that is said about them")
+    objects: RegionFilterConfig = Field(_REGIONS.objects, description="regions of detectors")
+    writing: RegionFilterConfig = Field(_REGIONS.writing, description="text regions of readers")
     region_text: RegionTextFilters = Field(RegionTextFilters(), description="texts of regions")
     texts: TextFilters = Field(TextFilters(), description="texts of images")
     phrases: PhraseFilterConfig = Field(PhraseFilterConfig(), description="phrases, before they are looked for")
     triplets: TripletFilters = Field(TripletFilters(), description="boxes of phrases")
 
 
-def regions_config(consensus: Consensus, filters: Filters) -> RegionsConfig:
+def clusters_config(consensus: Consensus) -> ClustersConfig:
+    """Settings of `pipelines.decide.clusters`."""
+    return ClustersConfig(objects=consensus.objects, writing=consensus.writing)
+
+
+def regions_config(filters: Filters) -> RegionsConfig:
     """Settings of `pipelines.decide.regions`."""
-    kinds = [
-        KindConfig(min_score=f.min_score, weights=c.weights, fusion=c.fusion, filters=f.fused)
-        for c, f in ((consensus.objects, filters.objects), (consensus.writing, filters.writing))
-    ]
-    return RegionsConfig(objects=kinds[0], writing=kinds[1])
+    return RegionsConfig(objects=filters.objects, writing=filters.writing)
 
 
 def region_text_config(filters: Filters) -> RegionTextConfig:
@@ -136,6 +154,9 @@ def texts_config(consensus: Consensus, filters: Filters, *, parsed: bool) -> Tex
     )
     return TextsConfig(
         filters=filters.texts.limits if parsed else unmeasured,
+        checks=filters.texts.checks,
+        min_thing=filters.texts.min_thing,
+        min_about=filters.texts.min_about,
         min_similarity=filters.texts.min_similarity,
         max_per_granularity=consensus.texts.max_per_granularity,
     )
@@ -146,14 +167,17 @@ def phrases_config(filters: Filters) -> PhrasesConfig:
     return PhrasesConfig(filters=filters.phrases)
 
 
+def groundings_config(consensus: Consensus) -> GroundingsConfig:
+    """Settings of `pipelines.decide.groundings`."""
+    given = consensus.phrases
+    return GroundingsConfig(min_score=given.min_score, fusion=given.fusion, weights=given.weights, ask=given.ask)
+
+
 def triplets_config(consensus: Consensus, filters: Filters) -> TripletsConfig:
     """Settings of `pipelines.decide.triplets`."""
-    chosen, limits = consensus.phrases, filters.triplets
+    limits = filters.triplets
     return TripletsConfig(
-        min_score=limits.min_score,
         min_phrase_score=limits.min_phrase_score,
         min_box_score=limits.min_box_score,
-        region_iou=chosen.region_iou,
-        weights=chosen.weights,
-        fusion=chosen.fusion,
+        region_iou=consensus.phrases.region_iou,
     )

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine import schema as s
-from engine.errors import StoreError
 from engine.grouped import Frames, Grouped
 from engine.tokens import Tokens
-from filters import texts
+from filters import texts, wording
 from filters.decision import first
 from filters.regions import score
 from filters.syntax import noun_chunks
 from pipelines.decide import columns as c
-from pipelines.decide.regions import WRITING
+from pipelines.decide.categories import category_phrases
+from pipelines.decide.said import WRITING
 
 # Granularities of a region's text, in the order in which equally similar candidates win.
 GRANULARITIES: Final = ("phrase", "brief", "chunk", "ocr")
@@ -58,27 +58,27 @@ def decide(
 ) -> pa.Table:
     """One row for each kept region: a table `engine.schema.DECIDED_REGION_TEXTS`.
 
-    `regions` are the kept rows of DECIDED_REGIONS. Candidates of an object: its category phrase (the label in lower
-    case), the crop texts of each captioner (CROP_TEXTS), and their noun `chunks` (by captioner, CROP_TEXTS, see
-    `chunk_rows`). The candidate with the highest mean similarity over the scorers (SIMILARITIES) wins, each scorer
-    on its own scale between the region's least and most similar candidate; ties, and candidates nobody scored, in the
-    order phrase, brief, chunk. A crop text that is noise (`filters.texts.noise`) is never chosen before one that is
-    not. A text region keeps its reading ("ocr"). A candidate's specialist is the captioner, null for phrase and ocr,
-    whose specialists stand in the region's votes.
+    `regions` are the kept rows of DECIDED_REGIONS; what was said about others is left out. Candidates of an object: its
+    category phrase (`category_phrases` of its label), the crop texts of each captioner (CROP_TEXTS), and their noun `chunks` (by
+    captioner, CROP_TEXTS, see `chunk_rows`). The candidate with the highest mean similarity over the scorers
+    (SIMILARITIES) wins, each scorer on its own scale between the region's least and most similar candidate; ties, and
+    candidates nobody scored, in the order phrase, brief, chunk. A crop text that is noise (`filters.wording.noise`) is
+    never chosen before one that is not. A text region keeps its reading ("ocr"). A candidate's specialist is the
+    captioner, null for phrase and ocr, whose specialists stand in the region's votes.
 
     Raises:
-        StoreError: a crop text belongs to no region in `regions`, or a table is not over the images of `frames`.
+        StoreError: a table is not over the images of `frames`.
     """
     table = regions.table
     found = _candidates(frames, table, crop_texts, chunks or {})
     scored = [
-        (_region_rows(part.table, table, missing=True), part.table.column(s.TEXT), c.floats(part.table, s.SIMILARITY))
+        (_region_rows(part.table, table), part.table.column(s.TEXT), c.floats(part.table, s.SIMILARITY))
         for _, part in sorted(similarities.items())
     ]
     similarity = c.mean_similarity(found.region, found.text, scored)
     offsets = c.starts(found.region, table.num_rows)
     said = np.isin(found.granularity, (_BRIEF, _CHUNK))
-    unfit = first([texts.empty(found.text), texts.noise(found.text).only(said)])
+    unfit = first([texts.empty(found.text), wording.noise(found.text).only(said)])
     fit = _standing(found, scored, offsets)
     ranked = np.lexsort((np.arange(len(fit)), -fit, ~unfit.kept, found.region))
     best = ranked[offsets[:-1]]
@@ -152,28 +152,26 @@ def _candidates(
     writing = c.flags(pc.equal(regions.column(s.KIND), WRITING))
     names = sorted({*crop_texts, *chunks})
     own = pc.if_else(
-        pa.array(writing), pc.fill_null(c.flat(regions.column(s.TEXT)), ""), c.normal(regions.column(s.LABEL))
+        pa.array(writing), pc.fill_null(c.flat(regions.column(s.TEXT)), ""), category_phrases(regions.column(s.LABEL))
     )
     region, granularity = [np.arange(regions.num_rows)], [np.where(writing, _OCR, _PHRASE)]
     specialist, texts = [np.full(regions.num_rows, -1)], [c.flat(own)]
     for kind, said in ((_BRIEF, crop_texts), (_CHUNK, chunks)):
         pool = c.pool(said, s.CROP_TEXTS, len(frames.ids))
-        region.append(_region_rows(pool.table, regions, missing=False))
-        granularity.append(np.full(pool.table.num_rows, kind))
+        of = _region_rows(pool.table, regions)
+        about = np.flatnonzero(of >= 0)
+        region.append(of[about])
+        granularity.append(np.full(len(about), kind))
         index = np.array([names.index(name) for name in pool.names], np.int64)
-        specialist.append(index[pool.specialist] if len(index) else pool.specialist)
-        texts.append(c.flat(pc.fill_null(pool.table.column(s.TEXT), "")))
+        specialist.append(index[pool.specialist[about]] if len(index) else pool.specialist)
+        texts.append(c.take(pc.fill_null(pool.table.column(s.TEXT), ""), about))
     where, kind_of, who = np.concatenate(region), np.concatenate(granularity), np.concatenate(specialist)
     order = np.lexsort((np.arange(len(where)), who, kind_of, where))
     text = c.take(pa.chunked_array(texts, pa.string()), order)
     return _Candidates(where[order], text, kind_of[order], who[order], names)
 
 
-def _region_rows(rows: pa.Table, regions: pa.Table, missing: bool) -> NDArray[np.int64]:
-    """For each row the position of its region; -1 where there is none and `missing` allows it."""
+def _region_rows(rows: pa.Table, regions: pa.Table) -> NDArray[np.int64]:
+    """For each row the position of its region; -1 where that is not there."""
     found = pc.index_in(rows.column(s.REGION_ID), value_set=c.flat(regions.column(s.REGION_ID)))
-    index = c.flat(pc.fill_null(found, -1)).to_numpy(zero_copy_only=False).astype(np.int64)
-    if not missing and np.any(index < 0):
-        stray = rows.column(s.REGION_ID)[int(np.argmax(index < 0))].as_py()
-        raise StoreError(f"a crop text belongs to region {stray!r}, which is not among the accepted regions")
-    return np.asarray(index, np.int64)
+    return np.asarray(c.flat(pc.fill_null(found, -1)).to_numpy(zero_copy_only=False), np.int64)

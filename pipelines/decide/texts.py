@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from consensus import mentions
+from consensus.aboutness import about
 from consensus.captions import Agreement, agreement, known_mean, worth
 from consensus.mentions import MentionReliability, Mentions, Sightings
 from engine import ids
@@ -19,13 +22,16 @@ from engine.grouped import Frames, Grouped
 from engine.tokens import Tokens
 from filters import texts as filters
 from filters.decision import Decision, first, reject
+from filters.enhance import enhanced
+from filters.registry import Chosen, ask, choose
 from filters.syntax import Measures, measures
-from filters.texts import TextFilterConfig
+from filters.texts import GRANULARITIES, TextColumns, TextFilterConfig
 from pipelines.decide import columns as c
 from pipelines.decide import things
+from pipelines.decide.said import WRITING
 from pipelines.decide.tokens import tokens_of
 
-_GRANULARITIES = ("brief", "detailed", "more_detailed")
+TextChecks = Annotated[Chosen, BeforeValidator(partial(choose, "texts"))]
 
 
 class TextsConfig(BaseModel):
@@ -34,6 +40,9 @@ class TextsConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     filters: TextFilterConfig = Field(default=TextFilterConfig(), description="limits by granularity")
+    checks: TextChecks = Field(
+        default={}, validate_default=True, description="settings of the declared filters of texts, by name"
+    )
     min_similarity: float | None = Field(
         default=None, description="lowest mean similarity of image and text; null keeps all (our choice)"
     )
@@ -48,6 +57,12 @@ class TextsConfig(BaseModel):
         ge=0.0,
         le=1.0,
         description="lowest probability that a thing is there that a text names and detectors know (our choice)",
+    )
+    min_about: float = Field(
+        default=0.5,
+        ge=0.0,
+        le=1.0,
+        description="lowest probability that a text is about its image and no other, by what detectors saw (our choice)",
     )
 
 
@@ -69,11 +84,13 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class _Things:
     """Of every text (n,): the lowest and the mean probability of the things it names (NaN: it names none that a
-    detector knows), and the share of the accepted labels of its image that it names (NaN: there are none)."""
+    detector knows), the share of the accepted labels of its image that it names (NaN: there are none), and the
+    probability that it is about its image (NaN: it names nothing)."""
 
     lowest: NDArray[np.float64]
     mean: NDArray[np.float64]
     named: NDArray[np.float64]
+    about: NDArray[np.float64]
 
 
 def text_ids(frames: Frames, captions: Mapping[str, Grouped]) -> list[str]:
@@ -89,36 +106,49 @@ def decide(
     config: TextsConfig,
     gold: frozenset[str] = frozenset(),
     seen: Seen | None = None,
+    regions: Grouped | None = None,
 ) -> pa.Table:
     """One row for each predicted text, a table `engine.schema.DECIDED_TEXTS`, in the order of `text_ids`.
 
-    `captions` by specialist (PREDICTED_TEXTS); `tokens` (TOKENS) by those text ids; `similarities` by scorer
-    (SIMILARITIES with no region); `seen` by detectors. Confidence is the mean of what is known of two: the mean token F1
-    with the other texts of the image and granularity that passed the limits, and the mean probability of the things it
-    names (null: neither is known); each specialist with a text to compare votes by its closest one. Texts of
+    `captions` by specialist (PREDICTED_TEXTS), as they were said; published are the enhanced texts
+    (`filters.enhance`), and of these are `tokens` (TOKENS, by those text ids) and `similarities` by scorer (SIMILARITIES
+    with no region); `seen` by detectors; `regions` (DECIDED_REGIONS) say what is written in the images. Confidence is
+    the mean of what is known of two: the mean token F1 with the other texts of the image and granularity that passed the
+    limits, and the mean probability of the things it names (null: neither is known); each specialist with a text to
+    compare votes by its closest one. Texts of
     specialists in `gold` are human: only empty and repeated ones are rejected, and their confidence is 1.
-    Reasons in order: empty, leak, boilerplate, the limits of the granularity, similarity, unseen thing, duplicate,
-    rank. A text is judged by its image alone.
+    Reasons in order: empty, those of the declared filters (`filters.registry`), the limits of the granularity,
+    similarity, another image, unseen thing, duplicate, rank. A text is judged by its image alone.
 
     Raises:
         StoreError: a granularity is unknown, or a table is not over the images of `frames`.
     """
     pool = c.pool(captions, s.PREDICTED_TEXTS, len(frames.ids))
     table, image = pool.table, pool.rows.image_index()
-    texts = c.flat(table.column(s.TEXT))
+    texts = enhanced(table.column(s.TEXT))
     names = _text_ids(frames, pool)
     parsed = tokens_of(tokens, names)
     measured = measures(parsed)
     granularity = _granularities(table)
     similarity = c.mean_similarity(image, texts, _of_images(frames, similarities))
     human = np.array([name in gold for name in pool.names], bool)[pool.specialist]
-    limits = [filters.noise(texts), _limits(measured, granularity, config.filters), _similar(similarity, config)]
+    told_of = TextColumns(
+        texts, c.flat(table.column(s.TEXT)), image, granularity, parsed, *_readings(regions, len(frames.ids))
+    )
+    limits = [
+        ask("texts", told_of, len(texts), config.checks),
+        _limits(measured, granularity, config.filters),
+        _similar(similarity, config),
+    ]
     passed = first([filters.empty(texts), first(limits).only(~human)])
-    told = _things(parsed, pool, passed.kept, human, seen)
-    unseen = reject(told.lowest < config.min_thing, "unseen thing", told.lowest, config.min_thing)
-    passed = first([passed, unseen.only(~human)])
+    told = _things(frames, parsed, texts, pool, passed.kept, human, seen)
+    unseen = [
+        reject(told.about < config.min_about, "another image", told.about, config.min_about),
+        reject(told.lowest < config.min_thing, "unseen thing", told.lowest, config.min_thing),
+    ]
+    passed = first([passed, first(unseen).only(~human)])
     agreed = _agreement(texts, image, granularity, pool, passed.kept)
-    group = image * len(_GRANULARITIES) + granularity
+    group = image * len(GRANULARITIES) + granularity
     value = worth(group, [agreed.mean, told.mean, told.named], similarity, passed.kept)
     decision = _choose(texts, image, group, value, passed, config)
     columns = {
@@ -152,8 +182,9 @@ def learn(frames: Frames, captions: Mapping[str, Grouped], tokens: Grouped, seen
     """
     pool = c.pool(captions, s.PREDICTED_TEXTS, len(frames.ids))
     everything = np.ones(pool.table.num_rows, bool)
+    texts = enhanced(pool.table.column(s.TEXT))
     parsed = tokens_of(tokens, _text_ids(frames, pool))
-    _, mentioned, sighted = _mentioned(parsed, pool, everything, seen, things.vocabulary(seen.vocabularies))
+    _, mentioned, sighted = _mentioned(parsed, texts, pool, everything, seen, things.vocabulary(seen.vocabularies))
     return mentions.learn(mentioned, sighted)
 
 
@@ -167,9 +198,9 @@ def _text_ids(frames: Frames, pool: c.Pool) -> list[str]:
 
 
 def _granularities(table: pa.Table) -> NDArray[np.int64]:
-    found = c.flat(pc.index_in(table.column(s.GRANULARITY), value_set=pa.array(_GRANULARITIES, pa.string())))
+    found = c.flat(pc.index_in(table.column(s.GRANULARITY), value_set=pa.array(GRANULARITIES, pa.string())))
     if found.null_count:
-        raise StoreError(f"a text has a granularity that is none of {', '.join(_GRANULARITIES)}")
+        raise StoreError(f"a text has a granularity that is none of {', '.join(GRANULARITIES)}")
     return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
 
 
@@ -208,21 +239,43 @@ def _agreement(
     texts: pa.Array, image: NDArray[np.int64], granularity: NDArray[np.int64], pool: c.Pool, kept: NDArray[np.bool_]
 ) -> Agreement:
     """Agreement among the kept texts of an image and granularity; a rejected text is compared with nobody."""
-    group = image * len(_GRANULARITIES) + granularity
+    group = image * len(GRANULARITIES) + granularity
     beyond = (int(group.max(initial=0)) + 1) + np.arange(len(group))
     return agreement(texts, np.where(kept, group, beyond), pool.specialist, len(pool.names))
 
 
+def _readings(regions: Grouped | None, n_images: int) -> tuple[pa.Array, NDArray[np.int64]]:
+    """What is written in the images by accepted regions, and the image of each: both (readings,).
+
+    Raises:
+        StoreError: the regions are over another number of images.
+    """
+    if regions is None:
+        return pa.array([], pa.string()), np.zeros(0, np.int64)
+    if len(regions.offsets) != n_images + 1:
+        raise StoreError(f"the regions are over {len(regions.offsets) - 1} images, not {n_images}")
+    table = regions.table
+    accepted = c.flags(pc.and_(pc.is_null(table.column(s.REASON)), pc.equal(table.column(s.KIND), WRITING)))
+    rows = np.flatnonzero(accepted)
+    return c.take(table.column(s.TEXT), rows), regions.image_index()[rows]
+
+
 def _things(
-    tokens: Tokens, pool: c.Pool, kept: NDArray[np.bool_], human: NDArray[np.bool_], seen: Seen | None
+    frames: Frames,
+    tokens: Tokens,
+    texts: pa.Array,
+    pool: c.Pool,
+    kept: NDArray[np.bool_],
+    human: NDArray[np.bool_],
+    seen: Seen | None,
 ) -> _Things:
     """What detectors and the other captioners make of the things that texts name; a rejected text supports nobody."""
     n, image = pool.table.num_rows, pool.rows.image_index()
     labels = [] if seen is None else things.vocabulary(seen.vocabularies)
     if seen is None or not labels:
         unknown = np.full(n, np.nan)
-        return _Things(unknown, unknown, unknown)
-    found, mentioned, sighted = _mentioned(tokens, pool, kept, seen, labels)
+        return _Things(unknown, unknown, unknown, unknown)
+    found, mentioned, sighted = _mentioned(tokens, texts, pool, kept, seen, labels)
     known = seen.reliability or mentions.assumed(len(pool.names), len(labels))
     there = np.where(human[found.text], 1.0, mentions.believe(mentioned, sighted, known))
     lowest = np.full(n, np.nan)
@@ -234,15 +287,17 @@ def _things(
     accepted = sighted.level == mentions.ACCEPTED
     hits = np.bincount(text, accepted[image[text], label], minlength=n)
     total = accepted.sum(axis=1)[image]
-    return _Things(lowest, mean, np.where(total > 0, hits / np.maximum(total, 1), np.nan))
+    area = things.areas(seen.regions, labels, frames)
+    here = np.where(count > 0, about(image, found.text, mentioned, sighted, area, known), np.nan)
+    return _Things(lowest, mean, np.where(total > 0, hits / np.maximum(total, 1), np.nan), here)
 
 
 def _mentioned(
-    tokens: Tokens, pool: c.Pool, kept: NDArray[np.bool_], seen: Seen, labels: Sequence[str]
+    tokens: Tokens, texts: pa.Array, pool: c.Pool, kept: NDArray[np.bool_], seen: Seen, labels: Sequence[str]
 ) -> tuple[things.Named, Mentions, Sightings]:
     """What the kept texts name, the same for the consensus, and what detectors saw."""
     image = pool.rows.image_index()
-    found = things.named(tokens, pool.table.column(s.TEXT).to_pylist(), labels, seen.words).only(kept)
+    found = things.named(tokens, texts.to_pylist(), labels, seen.words).only(kept)
     spoke = np.zeros((len(pool.rows.offsets) - 1, len(pool.names)), bool)
     spoke[image[kept], pool.specialist[kept]] = True
     sighted = things.sightings(seen.regions, labels, spoke)

@@ -9,12 +9,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from consensus.mentions import ACCEPTED, DOUBTED, Sightings
+from consensus.vocabulary import Vocabulary
 from engine import schema as s
-from engine.grouped import Grouped
+from engine.grouped import Frames, Grouped
 from engine.tokens import Tokens
 from filters.syntax import noun_chunks
 from pipelines.decide import columns as c
-from pipelines.decide.regions import OBJECT
+from pipelines.decide.said import OBJECT
 
 Words = Mapping[str, frozenset[str]]
 _LONGEST = 3  # words of the longest label that is looked for in a phrase ("stuffed teddy bear")
@@ -41,6 +42,25 @@ def vocabulary(vocabularies: Mapping[str, Sequence[str] | None]) -> list[str]:
     """Every label that some detector could give, in lower case, sorted. A detector of any words (None) adds none:
     from its silence about a thing nothing follows."""
     return sorted({word.strip().lower() for words in vocabularies.values() for word in words or ()})
+
+
+def meanings(known: Vocabulary, labels: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Which of `labels` each other word that is known may mean: the same thing, a kind of it, or what it is a kind of."""
+    by_name: dict[str, set[str]] = {}
+    above: dict[str, set[str]] = {}  # labels below a broader word
+    for label in labels:
+        name = known.name(label)
+        by_name.setdefault(name, set()).add(label)
+        for broad in known.above(name):
+            above.setdefault(broad, set()).add(label)
+    found = {}
+    for word in sorted(known.names):
+        name = known.names[word]
+        meant = by_name.get(name, set()) | above.get(name, set())
+        meant = meant.union(*(by_name.get(broad, set()) for broad in known.above(name)))
+        if meant - {word}:
+            found[word] = frozenset(meant)
+    return found
 
 
 def named(tokens: Tokens, texts: Sequence[str], labels: Sequence[str], words: Words) -> Named:
@@ -109,8 +129,29 @@ def sightings(regions: Grouped, labels: Sequence[str], spoke: NDArray[np.bool_])
     return Sightings(level, spoke)
 
 
+def areas(regions: Grouped, labels: Sequence[str], frames: Frames) -> NDArray[np.float64]:
+    """The share of each image that accepted regions of each label cover, at most 1: (images, labels). Overlaps count
+    twice."""
+    table = regions.table
+    accepted = c.flags(pc.and_(pc.is_null(table.column(s.REASON)), pc.equal(table.column(s.KIND), OBJECT)))
+    rows = np.flatnonzero(accepted)
+    index = _places(c.take(table.column(s.LABEL), rows), labels)
+    rows, index = rows[index >= 0], index[index >= 0]
+    x0, y0, x1, y1 = c.box_matrix(table)[rows].astype(np.float64).T
+    whole = np.maximum(frames.widths.astype(np.float64) * frames.heights, 1.0)
+    image = regions.image_index()[rows]
+    covered = np.zeros((len(whole), len(labels)))
+    np.add.at(covered, (image, index), (x1 - x0) * (y1 - y0) / whole[image])
+    return np.clip(covered, 0.0, 1.0)
+
+
 def _raise(level: NDArray[np.int8], image: NDArray[np.int64], said: c.Array, labels: Sequence[str], to: int) -> None:
     """Raise the level of labels that were said of images; words that are no label are left out."""
-    place = pc.index_in(c.normal(said), value_set=pa.array(labels, pa.string()))
-    index = c.flat(pc.fill_null(place, -1)).to_numpy(zero_copy_only=False).astype(np.int64)
+    index = _places(said, labels)
     np.maximum.at(level, (image[index >= 0], index[index >= 0]), np.int8(to))
+
+
+def _places(said: c.Array, labels: Sequence[str]) -> NDArray[np.int64]:
+    """The place of each word among the labels, -1 where it is none: (rows,)."""
+    place = pc.index_in(c.normal(said), value_set=pa.array(labels, pa.string()))
+    return np.asarray(c.flat(pc.fill_null(place, -1)).to_numpy(zero_copy_only=False), np.int64)

@@ -1,6 +1,6 @@
 """One stage class for every decision: a pure function from tables to a table, and the settings it is made with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +9,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from consensus.reliability import Reliabilities
+from consensus.vocabulary import Vocabulary
 from engine import schema as s
 from engine.graph import Batch, Output, Resources
-from engine.grouped import Frames, Grouped, interleave
+from engine.grouped import Frames, Grouped
+from filters import enhance
+from pipelines.decide import chunks as chunks_
+from pipelines.decide import clusters as clusters_
+from pipelines.decide import columns as c
+from pipelines.decide import groundings as groundings_
+from pipelines.decide import images as images_
+from pipelines.decide import masks as masks_
 from pipelines.decide import phrases as phrases_
 from pipelines.decide import region_text as region_text_
 from pipelines.decide import regions as regions_
+from pipelines.decide import reliability as reliability_
 from pipelines.decide import texts as texts_
+from pipelines.decide import things
 from pipelines.decide import triplets as triplets_
+from pipelines.decide.clusters import ClustersConfig
+from pipelines.decide.groundings import GroundingsConfig
+from pipelines.decide.images import ImageFilterConfig
+from pipelines.decide.masks import MasksConfig
 from pipelines.decide.phrases import PhrasesConfig
 from pipelines.decide.region_text import RegionTextConfig, chunk_rows
 from pipelines.decide.regions import RegionsConfig
@@ -25,6 +40,9 @@ from pipelines.decide.tokens import tokens_of
 from pipelines.decide.triplets import TripletsConfig
 
 Decide = Callable[[Batch], pa.Table]
+RELIABILITY = "reliability"
+DETAILS = "_details"  # ends the names of stages that look at written texts
+NEAR_DUPLICATES = "near_duplicates"
 
 
 @dataclass(slots=True)
@@ -42,7 +60,7 @@ class DecisionStage:
     pixels: bool = False
 
     def identity(self) -> Mapping[str, Any]:
-        return self.settings
+        return {**self.settings, "enhancement": enhance.VERSION}
 
     def load(self, device: str) -> None:
         """Nothing is heavy here."""
@@ -51,22 +69,53 @@ class DecisionStage:
         return Output(self.decide(batch))
 
 
-def regions(
+def images(batch: Batch, config: ImageFilterConfig) -> pa.Table:
+    """Limits on images, and copies where they were looked for → DECIDED_IMAGES."""
+    return images_.decide(batch.images, batch.learned.get(NEAR_DUPLICATES), config)
+
+
+def reliability(
+    batches: Iterable[Batch],
+    config: ClustersConfig,
+    gold: frozenset[str],
+    vocabularies: Mapping[str, list[str] | None],
+    vocabulary: Vocabulary,
+) -> pa.Table:
+    """What the detectors of a sample of shards tell about each other → `consensus.reliability.SCHEMA`."""
+    shards = ((len(batch), said_by(batch, "detect.")) for batch in batches)
+    objects = config.objects
+    return reliability_.learn(
+        shards, sorted(vocabularies), objects.min_score, objects.fusion, gold, vocabularies, vocabulary
+    )
+
+
+def clusters(
     batch: Batch,
-    config: RegionsConfig,
+    config: ClustersConfig,
     gold: frozenset[str] = frozenset(),
     vocabularies: Mapping[str, list[str] | None] | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> pa.Table:
     """Consensus of detectors and readers → DECIDED_REGIONS."""
     detections, readings = said_by(batch, "detect."), said_by(batch, "read.")
-    known = {name: None if words is None else frozenset(words) for name, words in (vocabularies or {}).items()}
     answered = {**_answered(batch, "detect."), **_answered(batch, "read.")}
-    return regions_.decide(Frames.of(batch.images), detections, readings, config, gold, known, answered)
+    learned = None
+    if RELIABILITY in batch.learned:
+        known = Reliabilities.from_table(batch.learned[RELIABILITY])
+        learned = reliability_.Learned(known, vocabulary or Vocabulary.shipped())
+    return clusters_.decide(
+        Frames.of(batch.images), detections, readings, config, gold, vocabularies, answered, learned
+    )
+
+
+def regions(batch: Batch, config: RegionsConfig, gold: frozenset[str] = frozenset()) -> pa.Table:
+    """Limits on things → DECIDED_REGIONS."""
+    return regions_.decide(Frames.of(batch.images), batch.inputs["clusters"], config, gold)
 
 
 def region_text(batch: Batch, config: RegionTextConfig) -> pa.Table:
     """The text of each accepted region → DECIDED_REGION_TEXTS."""
-    said = said_by(batch, "describe.")
+    said = published_by(batch, "describe.")
     chunks = chunks_of(batch, said)
     scores = said_by(batch, "score_regions.")
     frames = Frames.of(batch.images)
@@ -80,24 +129,46 @@ def texts(
     parsed: str | None,
     gold: frozenset[str] = frozenset(),
     vocabularies: Mapping[str, list[str] | None] | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> pa.Table:
     """Texts of the stages `source`* with the tokens of stage `parsed` → DECIDED_TEXTS."""
     captions, scores = said_by(batch, source), said_by(batch, "score_texts.")
-    seen = Seen(batch.inputs["regions"], vocabularies, {}) if vocabularies else None
-    return texts_.decide(Frames.of(batch.images), captions, _tokens(batch, parsed), scores, config, gold, seen)
+    seen = None
+    if vocabularies:
+        words = things.meanings(vocabulary or Vocabulary.shipped(), things.vocabulary(vocabularies))
+        seen = Seen(batch.inputs["regions"], vocabularies, words)
+    tokens, regions = _tokens(batch, parsed), batch.inputs.get("regions")
+    return texts_.decide(Frames.of(batch.images), captions, tokens, scores, config, gold, seen, regions)
 
 
-def phrases(batch: Batch, config: PhrasesConfig, parsed: tuple[str, ...]) -> pa.Table:
-    """Noun phrases of every kept text → DECIDED_PHRASES."""
-    kept = [batch.inputs[name].kept() for name in ("texts", "details")]
-    tokens = interleave([_tokens(batch, name) for name in parsed or (None,)], s.TOKENS)
-    return phrases_.decide(Frames.of(batch.images), kept, tokens, config)
+def chunks(batch: Batch, source: str, parsed: str | None) -> pa.Table:
+    """Noun phrases of the texts of the stages `source`*, with the tokens of stage `parsed` → DECIDED_PHRASES."""
+    return chunks_.decide(Frames.of(batch.images), published_by(batch, source), _tokens(batch, parsed))
 
 
-def triplets(batch: Batch, config: TripletsConfig) -> pa.Table:
-    """Consensus of grounders and regions → DECIDED_TRIPLETS."""
-    frames, found = Frames.of(batch.images), said_by(batch, "ground.")
-    return triplets_.decide(frames, batch.inputs["phrases"].kept(), found, accepted_regions(batch), config)
+def phrases(batch: Batch, config: PhrasesConfig, texts: str) -> pa.Table:
+    """Limits on the noun phrases of the kept texts of stage `texts` → DECIDED_PHRASES."""
+    return phrases_.decide(batch.inputs[texts].kept(), one_input(batch, "chunks"), config)
+
+
+def groundings(batch: Batch, config: GroundingsConfig) -> pa.Table:
+    """Consensus of grounders → DECIDED_TRIPLETS."""
+    asked = one_input(batch, "chunks").kept()
+    return groundings_.decide(Frames.of(batch.images), asked, said_by(batch, "ground"), config)
+
+
+def triplets(batch: Batch, config: TripletsConfig, vocabulary: Vocabulary, blind: frozenset[str]) -> pa.Table:
+    """Limits on places of phrases, and the regions that they are → DECIDED_TRIPLETS."""
+    asked, found, regions = one_input(batch, "phrases").kept(), one_input(batch, "groundings"), accepted_regions(batch)
+    labels = c.normal(regions.table.column(s.LABEL)).unique().to_pylist()
+    return triplets_.decide(asked, found, regions, config, things.meanings(vocabulary, labels), blind)
+
+
+def masks(batch: Batch, config: MasksConfig, gold: frozenset[str]) -> pa.Table:
+    """Consensus of segmenters and detectors → DECIDED_MASKS."""
+    segmented = [(name.partition(".")[2], group) for name, group in batch.inputs.items() if name.startswith("mask")]
+    things = batch.inputs["clusters"].kept()
+    return masks_.decide(Frames.of(batch.images), things, said_by(batch, "detect."), segmented, config, gold)
 
 
 def accepted_regions(batch: Batch) -> Grouped:
@@ -107,9 +178,27 @@ def accepted_regions(batch: Batch) -> Grouped:
     return kept.where(pc.is_in(kept.table.column(s.REGION_ID), value_set=chosen))
 
 
+def one_input(batch: Batch, kind: str) -> Grouped:
+    """The input called `kind` or `kind`_details."""
+    return next(group for name, group in batch.inputs.items() if name in (kind, kind + DETAILS))
+
+
 def said_by(batch: Batch, prefix: str) -> dict[str, Grouped]:
-    """The inputs `prefix`NAME by NAME."""
-    return {name.removeprefix(prefix): group for name, group in batch.inputs.items() if name.startswith(prefix)}
+    """The inputs `prefix`NAME, or `prefix`*.NAME, by NAME."""
+    found = {name: group for name, group in batch.inputs.items() if name.startswith(prefix) and "." in name}
+    return {name.partition(".")[2]: group for name, group in found.items()}
+
+
+def published_by(batch: Batch, prefix: str) -> dict[str, Grouped]:
+    """The same of tables with a column of texts, as they are published (`filters.enhance`)."""
+    return {name: published(group) for name, group in said_by(batch, prefix).items()}
+
+
+def published(said: Grouped) -> Grouped:
+    """What was said, its texts as they are published."""
+    table = said.table
+    at = table.schema.get_field_index(s.TEXT)
+    return Grouped(table.set_column(at, table.schema.field(at), enhance.enhanced(table.column(at))), said.offsets)
 
 
 def chunks_of(batch: Batch, said: Mapping[str, Grouped]) -> dict[str, Grouped]:

@@ -14,22 +14,24 @@ from engine.errors import ImageError, ReadError
 from engine.graph import INGEST, Batch, Fault, Output, Resources
 from engine.images import Limits, decode, sha256
 from engine.phash import phash
+from engine.pixel_measures import contrast, tail
 from engine.sources import read_bytes, read_many
 
+_Look = dict[str, Any]  # columns of INGESTED that come from the file
 _THREADS = 2
 _PAUSE_S = 0.2
 
 
 @dataclass(slots=True)
 class Ingest:
-    """Images of the plan → the columns of `images`."""
+    """Images of the plan → the columns of `images`, and measures of their pixels."""
 
     limits: Limits
     attempts: int = 2
     name: str = INGEST
-    revision: int = 1
+    revision: int = 2
     inputs: tuple[str, ...] = ()
-    schema: pa.Schema = s.IMAGES
+    schema: pa.Schema = s.INGESTED
     resources: Resources = Resources()
     batch_size: int | None = None
     pixels: bool = False
@@ -44,25 +46,23 @@ class Ingest:
         ids = batch.images.column(s.IMAGE_ID).to_pylist()
         uris = batch.images.column(s.URI).to_pylist()
         meta = batch.images.column(s.META).to_pylist()
-        looked: list[tuple[str, int, int, int, str] | Exception] = []
+        looked: list[_Look | Exception] = []
         data = zip(uris, read_many(uris, self.limits.max_bytes), strict=True)
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="ingest") as pool:
             # A few files at a time: each may have the largest size allowed.
             while window := list(islice(data, 2 * _THREADS)):
                 looked += pool.map(self._look, window)
-        rows: list[tuple[Any, ...]] = []
+        rows: list[dict[str, Any]] = []
         faults: list[Fault] = []
         for image_id, uri, fields, found in zip(ids, uris, meta, looked, strict=True):
             if isinstance(found, Exception):
                 faults.append(Fault.of(image_id, found))
             else:
-                rows.append((image_id, uri, *found, fields))
-        columns = zip(*rows, strict=True) if rows else [[] for _ in self.schema]
-        arrays = [pa.array(list(c), field.type) for c, field in zip(columns, self.schema, strict=True)]
-        return Output(pa.Table.from_arrays(arrays, schema=self.schema), faults)
+                rows.append({s.IMAGE_ID: image_id, s.URI: uri, s.META: fields, **found})
+        return Output(pa.Table.from_pylist(rows, schema=self.schema), faults)
 
-    def _look(self, read: tuple[str, bytes | Exception]) -> tuple[str, int, int, int, str] | Exception:
-        """sha256, phash, width, height, format of one image; or what is wrong with it."""
+    def _look(self, read: tuple[str, bytes | Exception]) -> _Look | Exception:
+        """What one image says of itself; or what is wrong with it."""
         uri, data = read
         for _ in range(self.attempts - 1):
             if isinstance(data, ReadError):
@@ -73,7 +73,18 @@ class Ingest:
             image = decode(data, self.limits)
         except Exception as error:  # noqa: BLE001  image libraries raise eight kinds; all of them are the image's fault
             return error
-        return sha256(data), phash(image.pixels), image.width, image.height, image.format
+        band, colour = tail(image.pixels)
+        return {
+            s.SHA256: sha256(data),
+            s.PHASH: phash(image.pixels),
+            s.WIDTH: image.width,
+            s.HEIGHT: image.height,
+            s.FORMAT: image.format,
+            s.BYTES: len(data),
+            s.CONTRAST: contrast(image.pixels),
+            s.TAIL: band,
+            s.TAIL_COLOUR: colour,
+        }
 
 
 def _again(uri: str, max_bytes: int) -> bytes | Exception:

@@ -13,16 +13,21 @@ from engine.errors import StageFailed
 from engine.graph import Batch, Output, Resources
 from engine.grouped import Frames, Grouped
 from engine.records import Captions, Image, Phrases, Readings, Scene
+from filters import enhance
+from pipelines.decide.categories import category_phrases
 from pipelines.decide.columns import pool
-from pipelines.decide.regions import OBJECT, WRITING
+from pipelines.decide.said import OBJECT, WRITING
 from pipelines.decide.texts import text_ids
 from pipelines.decide.tokens import tokens_table
 from pipelines.stages import rows
-from pipelines.stages.decision import accepted_regions, chunks_of, crop_text_ids, said_by
+from pipelines.stages.decision import accepted_regions, chunks_of, crop_text_ids, one_input, published, published_by
 from specialists.base import LOCATIONS, Card, SpecialistConfig
 
 Answer = Callable[[Any, Batch], Output]
+_READERS_OF_TEXTS = ("parser", "scorer")
 _CROP_MARGIN = 0.1  # of the box's sides, so that a captioner sees where a thing stands; our choice
+_CONTEXT_MARGIN = 0.5  # of the box's sides: what is around a thing may be what its text speaks of; our choice
+_CONTEXT_WEIGHT = 0.25  # of the similarity with that, beside the crop's own; our choice
 
 
 @dataclass(slots=True)
@@ -43,7 +48,9 @@ class SpecialistStage:
     _specialist: Any = field(default=None, init=False, repr=False)
 
     def identity(self) -> Mapping[str, Any]:
+        read = {"enhancement": enhance.VERSION} if self.card.role in _READERS_OF_TEXTS else {}
         return {
+            **read,
             "specialist": self.card.name,
             "role": self.card.role,
             "revision": self.card.revision,
@@ -83,8 +90,8 @@ def caption(captioner: Any, batch: Batch) -> Output:
 
 
 def describe(captioner: Any, batch: Batch) -> Output:
-    """Captioner on the crops of accepted object regions → CROP_TEXTS."""
-    crops, owners, regions = _crops(batch, batch.inputs["regions"].kept())
+    """Captioner on the crops of likely things → CROP_TEXTS."""
+    crops, owners, regions = _crops(batch, batch.inputs["clusters"].kept())
     said: list[Captions] = []
     caption = getattr(captioner, "describe", captioner.caption)
     for lo in range(0, len(crops), captioner.config.batch_size):
@@ -96,16 +103,16 @@ def describe(captioner: Any, batch: Batch) -> Output:
 
 
 def ground(grounder: Any, batch: Batch) -> Output:
-    """Grounder: images and their kept phrases → PREDICTED_PHRASES."""
-    phrases = batch.inputs["phrases"].kept()
-    asked = _phrases(phrases, _objects(accepted_regions(batch)))
+    """Grounder: images, the phrases of all their texts and likely things → PREDICTED_PHRASES."""
+    phrases = one_input(batch, "chunks").kept()
+    asked = _phrases(phrases, _objects(batch.inputs["clusters"].kept()))
     names = [part.column(s.PHRASE_ID).to_pylist() for part in phrases.parts()]
     answers = _answers(batch, grounder.ground(rows.images_of(batch), asked))
     return Output(rows.groundings_table(_ids(batch), names, answers))
 
 
 def segment(segmenter: Any, batch: Batch) -> Output:
-    """Segmenter: accepted regions without a mask, and grounded boxes that are no such region → PREDICTED_MASKS."""
+    """Segmenter: likely things without a mask, and grounded boxes that are no such thing → PREDICTED_MASKS."""
     targets = _unmasked(batch)
     boxes = [rows.boxes_of(part) for part in targets.parts()]
     answers = _answers(batch, segmenter.segment(rows.images_of(batch), boxes))
@@ -123,7 +130,7 @@ def write(writer: Any, batch: Batch) -> Output:
 
 def score_texts(scorer: Any, batch: Batch) -> Output:
     """Scorer: images and all their captions → SIMILARITIES."""
-    said = [list(group.parts()) for group in said_by(batch, "caption.").values()]
+    said = [list(group.parts()) for group in published_by(batch, "caption.").values()]
     texts = [_distinct(t for parts in said for t in parts[i].column(s.TEXT).to_pylist()) for i in range(len(batch))]
     scores = _answers(batch, scorer.score(rows.images_of(batch), texts))
     owners = [(image_id, None) for image_id in _ids(batch)]
@@ -131,15 +138,21 @@ def score_texts(scorer: Any, batch: Batch) -> Output:
 
 
 def score_regions(scorer: Any, batch: Batch) -> Output:
-    """Scorer: crops of accepted regions and every candidate text for them → SIMILARITIES."""
-    crops, owners, regions = _crops(batch, batch.inputs["regions"].kept())
+    """Scorer: likely things, cropped closely and with what is around them, and their candidate texts → SIMILARITIES."""
+    crops, owners, regions = _crops(batch, batch.inputs["clusters"].kept())
+    around, _, _ = _crops(batch, batch.inputs["clusters"].kept(), _CONTEXT_MARGIN)
     candidates = _candidates(batch)
     texts = [_distinct(candidates[region]) for region in regions]
-    scores: list[Any] = []
-    step = scorer.config.batch_size
-    for lo in range(0, len(crops), step):
-        scores += list(scorer.score(crops[lo : lo + step], texts[lo : lo + step]))
+    close, far = (_scored(scorer, seen, texts) for seen in (crops, around))
+    scores = [(1 - _CONTEXT_WEIGHT) * near + _CONTEXT_WEIGHT * wide for near, wide in zip(close, far, strict=True)]
     return Output(_similarities(list(zip(owners, regions, strict=True)), texts, scores))
+
+
+def _scored(scorer: Any, images: Sequence[Image], texts: Sequence[Sequence[str]]) -> list[Any]:
+    """In batches of the scorer's size, because an image has many regions."""
+    step = scorer.config.batch_size
+    parts = [scorer.score(images[lo : lo + step], texts[lo : lo + step]) for lo in range(0, len(images), step)]
+    return [np.asarray(scores, np.float64) for part in parts for scores in part]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +162,7 @@ class ParseCrops:
     sources: tuple[str, ...]
 
     def __call__(self, parser: Any, batch: Batch) -> Output:
-        tables = [batch.inputs[stage].table for stage in self.sources]
+        tables = [published(batch.inputs[stage]).table for stage in self.sources]
         names = [crop_text_ids(t, stage.partition(".")[2]) for t, stage in zip(tables, self.sources, strict=True)]
         image_ids = [i for t in tables for i in t.column(s.IMAGE_ID).to_pylist()]
         texts = [text for t in tables for text in t.column(s.TEXT).to_pylist()]
@@ -164,7 +177,7 @@ class Parse:
     sources: tuple[tuple[str, str], ...]
 
     def __call__(self, parser: Any, batch: Batch) -> Output:
-        said = {name: batch.inputs[stage] for stage, name in self.sources}
+        said = {name: published(batch.inputs[stage]) for stage, name in self.sources}
         table = pool(said, s.PREDICTED_TEXTS, len(batch)).table
         names = text_ids(Frames.of(batch.images), said)
         tokens = parser.parse(table.column(s.TEXT).to_pylist())
@@ -199,7 +212,7 @@ def _phrases(phrases: Grouped, regions: Grouped) -> list[Phrases]:
     ]
 
 
-def _crops(batch: Batch, regions: Grouped) -> tuple[list[Image], list[str], list[str]]:
+def _crops(batch: Batch, regions: Grouped, margin: float = _CROP_MARGIN) -> tuple[list[Image], list[str], list[str]]:
     crops: list[Image] = []
     owners: list[str] = []
     names: list[str] = []
@@ -207,15 +220,15 @@ def _crops(batch: Batch, regions: Grouped) -> tuple[list[Image], list[str], list
         kinds = part.column(s.KIND).to_pylist()
         for box, kind, region in zip(rows.boxes_of(part), kinds, part.column(s.REGION_ID).to_pylist(), strict=True):
             if kind == OBJECT:
-                crops.append(_crop(image, box))
+                crops.append(_crop(image, box, margin))
                 owners.append(image.image_id)
                 names.append(region)
     return crops, owners, names
 
 
-def _crop(image: Image, box: Any) -> Image:
+def _crop(image: Image, box: Any, margin: float) -> Image:
     x0, y0, x1, y1 = (float(v) for v in box)
-    dx, dy = _CROP_MARGIN * (x1 - x0), _CROP_MARGIN * (y1 - y0)
+    dx, dy = margin * (x1 - x0), margin * (y1 - y0)
     left, top = max(0, int(x0 - dx)), max(0, int(y0 - dy))
     right, bottom = min(image.width, int(np.ceil(x1 + dx))), min(image.height, int(np.ceil(y1 + dy)))
     right, bottom = max(right, left + 1), max(bottom, top + 1)
@@ -234,10 +247,10 @@ def _briefs(said: Captions) -> list[tuple[str, float]]:
 
 def _candidates(batch: Batch) -> dict[str, list[str]]:
     """The texts that may become each object region's: its category phrase, crop texts and their chunks."""
-    regions = batch.inputs["regions"].kept().table
-    labels = [(label or "").strip().lower() for label in regions.column(s.LABEL).to_pylist()]
+    regions = batch.inputs["clusters"].kept().table
+    labels = category_phrases(regions.column(s.LABEL)).to_pylist()
     found = {region: [label] for region, label in zip(regions.column(s.REGION_ID).to_pylist(), labels, strict=True)}
-    said = said_by(batch, "describe.")
+    said = published_by(batch, "describe.")
     for group in (*said.values(), *chunks_of(batch, said).values()):
         for region, text in zip(*(group.table.column(n).to_pylist() for n in (s.REGION_ID, s.TEXT)), strict=True):
             found[region].append(text)
@@ -266,19 +279,23 @@ def _distinct(texts: Iterable[str]) -> list[str]:
 
 
 def _unmasked(batch: Batch) -> Grouped:
-    """Boxes that still need a mask: image_id, region_id, phrase_id (one of the two null), box."""
-    fields = [s.PREDICTED_MASKS.field(n) for n in (s.IMAGE_ID, s.REGION_ID, s.PHRASE_ID, *s.BOX)]
-    schema = pa.schema(fields)
-    regions = _objects(accepted_regions(batch)).table
-    regions = regions.filter(regions.column(s.MASK).is_null())
-    triplets = batch.inputs["triplets"].kept().table
-    triplets = triplets.filter(triplets.column(s.REGION_ID).is_null())
-    parts = []
-    for table, own, other in ((regions, s.REGION_ID, s.PHRASE_ID), (triplets, s.PHRASE_ID, s.REGION_ID)):
-        nulls = pa.nulls(table.num_rows, pa.string())
-        named = {s.IMAGE_ID: table.column(s.IMAGE_ID), own: table.column(own), other: nulls}
-        parts.append(pa.table({**named, **{c: table.column(c) for c in s.BOX}}).select(schema.names).cast(schema))
-    return Grouped.of(pa.concat_tables(parts), _ids(batch))
+    """Boxes that still need a mask, each once: image_id, region_id, phrase_id (one of the two null), box."""
+    schema = pa.schema([s.PREDICTED_MASKS.field(n) for n in (s.IMAGE_ID, s.REGION_ID, s.PHRASE_ID, *s.BOX)])
+    parts = [schema.empty_table()]
+    if "clusters" in batch.inputs:
+        regions = _objects(batch.inputs["clusters"].kept()).table
+        parts.append(regions.filter(regions.column(s.MASK).is_null()))
+    parts.append(one_input(batch, "groundings").kept().table)
+    whole = pa.concat_tables([_columns(part, schema) for part in parts])
+    first = pa.table({**{n: whole.column(n) for n in (s.IMAGE_ID, *s.BOX)}, "row": np.arange(whole.num_rows)})
+    rows_ = first.group_by([s.IMAGE_ID, *s.BOX]).aggregate([("row", "min")]).column("row_min")
+    return Grouped.of(whole.take(rows_.combine_chunks().sort()), _ids(batch))
+
+
+def _columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of `schema`, null where the table has none."""
+    found = [table.column(f.name) if f.name in table.column_names else pa.nulls(len(table), f.type) for f in schema]
+    return pa.table(found, names=schema.names).cast(schema)
 
 
 def _scenes(batch: Batch) -> list[Scene]:

@@ -149,4 +149,4 @@ def _features(visual: Any, images: "torch.Tensor") -> "torch.Tensor":
     return images
 
 
-CLIP: Final = Clip("clip", Course(steps=1100, batch=64, rate=1.2e-3))
+CLIP: Final = Clip("clip", Course(steps=2000, batch=64, rate=1.2e-3))

@@ -180,4 +180,4 @@ def _greedy(model: Any, images: "torch.Tensor") -> "torch.Tensor":
     return tokens
 
 
-COCA: Final = Coca("coca", Course(steps=3500, batch=32, rate=1.2e-3))
+COCA: Final = Coca("coca", Course(steps=10_500, batch=32, rate=1.2e-3))

@@ -141,22 +141,100 @@ def test_neither_the_order_of_rows_nor_of_shards_changes_a_bit():
     np.testing.assert_array_equal(first.labels, second.labels)
 
 
-def test_a_copy_under_another_name_changes_next_to_nothing():
+def with_copy(columns, of, boxes=lambda b: b, scores=lambda s: s):
+    """The columns with what a further specialist says, who repeats `of`, changed by the two functions."""
+    own = np.flatnonzero(columns.specialists == of)
+    both = BoxColumns(
+        np.concatenate([columns.boxes, boxes(columns.boxes[own])]),
+        np.concatenate([columns.scores, scores(columns.scores[own])]),
+        np.concatenate([columns.specialists, np.full(len(own), columns.specialists.max() + 1)]),
+        np.concatenate([columns.labels, columns.labels[own]]),
+        columns.offsets,
+    )
+    image = np.concatenate([columns.groups(), columns.groups()[own]])
+    order = np.argsort(image, kind="stable")
+    offsets = np.searchsorted(image[order], np.arange(len(columns.offsets))).astype(np.int64)
+    return BoxColumns(both.boxes[order], both.scores[order], both.specialists[order], both.labels[order], offsets)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="exact"),
+        pytest.param({"scores": np.square}, id="other scores"),
+        pytest.param({"boxes": np.rint}, id="rounded boxes"),
+    ],
+)
+def test_a_copy_under_another_name_changes_nothing(changes):
     columns, _, _ = world(GOOD, seed=5)
-    own = np.flatnonzero(columns.specialists == 1)
-    twice = taken(columns, np.concatenate([np.arange(len(columns)), own]))
-    # of each pair of identical rows the second is the copy's
-    _, firsts = np.unique(np.column_stack([twice.groups(), twice.boxes]), axis=0, return_index=True)
-    second = np.ones(len(twice), bool)
-    second[firsts] = False
-    twice = BoxColumns(twice.boxes, twice.scores, np.where(second, 3, twice.specialists), twice.labels, twice.offsets)
+    twice = with_copy(columns, 1, **changes)
     plain = fuse(columns, learn([shard(columns)], 3), FUSION)
     learned = learn([shard(twice)], 4)
     copied = fuse(twice, learned, FUSION)
+    assert learned.model.original.tolist() == [-1, -1, -1, 1]
+    rows = list(report(learned))
+    assert (rows[3]["nearest"], rows[3]["nearest_kin"]) == ("s1", 1.0)
+    np.testing.assert_allclose(copied.confidence, plain.confidence, rtol=1e-9)
+    np.testing.assert_allclose(copied.boxes, plain.boxes, rtol=1e-9)
+    np.testing.assert_array_equal(copied.labels, plain.labels)
+
+
+def test_a_near_copy_counts_little():
+    rng = np.random.default_rng(0)
+    columns, _, _ = world(GOOD, seed=5)
+    twice = with_copy(columns, 1, lambda b: b + rng.normal(0, 0.3, b.shape), lambda s: s * 0.9)
+    plain = fuse(columns, learn([shard(columns)], 3), FUSION)
+    learned = learn([shard(twice)], 4)
     assert learned.model.kin[1, 3] > 0.8
-    assert len(copied.confidence) == len(plain.confidence)
-    assert copied.confidence.sum() == pytest.approx(plain.confidence.sum(), rel=0.03)
-    np.testing.assert_allclose(np.sort(copied.boxes, axis=0), np.sort(plain.boxes, axis=0), atol=3)
+    assert fuse(twice, learned, FUSION).confidence.sum() == pytest.approx(plain.confidence.sum(), rel=0.05)
+
+
+def test_scores_that_are_all_one_make_nobody_a_copy():
+    columns, _, _ = world(GOOD, seed=9)
+    flat = BoxColumns(columns.boxes, np.ones(len(columns)), columns.specialists, columns.labels, columns.offsets)
+    assert (learn([shard(flat)], 3).model.original == -1).all()
+
+
+def test_a_single_specialist_keeps_its_order():
+    """Nobody contradicts it, so what it is surer of comes first, and no two scores become one confidence."""
+    columns, _, _ = world((Member(0.8, 2.0),), seed=10)
+    fused = fuse(columns, learn([shard(columns)], 1), FUSION)
+    scores = columns.scores[fused.clusters.winners]
+    assert len(np.unique(fused.confidence)) == len(fused.confidence)
+    np.testing.assert_array_equal(np.argsort(fused.confidence), np.argsort(scores))
+    np.testing.assert_array_equal(fused.boxes, columns.boxes[fused.clusters.winners])
+
+
+def test_a_specialist_of_random_boxes_hides_nothing():
+    columns, shows, _ = world((*GOOD, Member(0.0, 8.0)), seed=11)
+    plain = taken(columns, np.flatnonzero(columns.specialists < 3))
+    fused = fuse(columns, learn([shard(columns)], 4), FUSION)
+    without = fuse(plain, learn([shard(plain)], 3), FUSION)
+    assert fused.confidence[columns.specialists[fused.clusters.winners] == 3].max() < 0.2
+    kept = fused.confidence[shows[fused.clusters.winners] >= 0]
+    assert kept.sum() == pytest.approx(without.confidence[without.confidence > 0.2].sum(), rel=0.1)
+
+
+@pytest.mark.parametrize("scores", ["usual", "ones", "zeros", "tiny"])
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+def test_odd_crowds_get_finite_confidences(n, scores):
+    """One that says a single label, one silent, one alone with its label, coordinates in 0..1, 1,203 labels."""
+    names = [f"{number:04d}" for number in range(1203)]
+    columns, _, _ = world((Member(0.7, 1.0),) * n, images=20, seed=12)
+    labels = np.where(columns.specialists == 1, 7, columns.labels * 200)
+    labels = np.where((columns.specialists == 2) & (labels == 0), 1202, labels)
+    given = {"usual": columns.scores, "ones": np.ones(len(labels)), "zeros": np.zeros(len(labels)),
+             "tiny": columns.scores * 1e-12}[scores]  # fmt: skip
+    odd = BoxColumns(columns.boxes / 2400, given, columns.specialists, labels, columns.offsets)
+    knows = np.ones((n + 1, len(names)), bool)
+    learned = estimate([shard(odd)], [f"s{i}" for i in range(n + 1)], names, knows, FUSION)
+    for array in learned.model:
+        assert np.isfinite(array).all()
+    fused = fuse(odd, learned, FUSION)
+    assert ((fused.confidence >= 0) & (fused.confidence <= 1)).all()
+    assert np.isfinite(fused.boxes).all()
+    assert set(fused.labels) <= set(labels)
+    assert (fused.n_eligible <= n + 1).all()
 
 
 def test_silence_about_words_one_does_not_know_is_no_vote():

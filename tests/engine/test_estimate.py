@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from engine import schema as s
 from engine.errors import ConfigError, StageFailed
 from engine.executors.base import make_worker
 from engine.executors.local import LocalExecutor
@@ -23,7 +24,7 @@ from pipelines.status import status
 from tests.toys import TOTAL, ToyStage, numbers, published, toy_estimate, toy_graph, toy_run
 
 
-def learning(diary: Path, sample: int, kill_once: str = "", broken: tuple[str, ...] = (), **first):
+def learning(diary: Path, sample: int | None, kill_once: str = "", broken: tuple[str, ...] = (), **first):
     """ingest → a (1 an image) → stat (2) → total (2 an image of the sample) → b (2 + total) → publish."""
     diary.mkdir(exist_ok=True)
     return toy_graph(
@@ -60,11 +61,76 @@ def test_learned_from_the_first_shards_for_all_of_them(tmp_path):
     assert (again.run, again.reused) == (0, 15)
 
 
-def test_its_footer_says_which_shards_it_was_learned_from(tmp_path):
-    run, schedule = toy_run(tmp_path / "out", learning(tmp_path / "diary", 2), 6, 2)
-    LocalExecutor().run(run, schedule, lambda _: None)
-    (file,) = (tmp_path / "out/work").glob("total@*/*")
-    assert footer_of(file.read_bytes())["sample"] == [run.plan.name(0), run.plan.name(1)]
+def test_learned_from_every_shard_where_no_sample_is_named(tmp_path):
+    diary, out = tmp_path / "diary", tmp_path / "out"
+    graph = learning(diary, None)
+    assert go(out, graph).run == 5 * 3 + 1
+    assert numbers(out) == dict.fromkeys(names(6), 2 + 2 * 6)
+    assert asked(diary, "total") == names(6)
+    assert go(out, graph).run == 0
+    # One more shard is one more to learn from: what was looked at stays, and `b` and publish are done anew.
+    assert go(out, graph, images=8).run == 3 + 1 + 2 * 4
+    assert numbers(out) == dict.fromkeys(names(8), 2 + 2 * 8)
+    assert asked(diary, "a") == asked(diary, "stat") == names(8)
+    go(tmp_path / "clean", graph, images=8)
+    assert published(out) == published(tmp_path / "clean")
+
+
+class NotingStore(LocalStore):
+    """Notes which files are read."""
+
+    def __init__(self, root: Path, notes: list[str]) -> None:
+        super().__init__(str(root))
+        self.notes = notes
+
+    def read(self, path: str) -> bytes:
+        self.notes.append(path)
+        return super().read(path)
+
+
+def noted(root: Path, graph, notes: list[str]) -> None:
+    """One worker does all jobs of a run, and notes what it reads."""
+    run, schedule = toy_run(root, graph, 6, 2)
+    worker = replace(make_worker(run, cpus=1, gpus=0), store=NotingStore(root, notes))
+    while (job := schedule.next_job("main")) is not None:
+        schedule.done(run_job(worker, job))
+    assert schedule.finished
+
+
+def test_shards_are_read_one_at_a_time_while_it_learns(tmp_path):
+    notes: list[str] = []
+    read: list[int] = []
+
+    def learn(batches):
+        before = len(notes)
+        read.extend(len(notes) - before for _ in batches)
+        return pa.table({s.VALUE: [5]}, schema=TOTAL)
+
+    total = Estimate("total", 1, ("ingest", "a"), TOTAL, None, learn)
+    noted(tmp_path / "out", toy_graph(ToyStage("a"), total, ToyStage("b", ("ingest", "a", "total"))), notes)
+    assert read == [2, 4, 6]  # `ingest` and `a` of the shards so far
+    assert numbers(tmp_path / "out") == dict.fromkeys(names(6), 2 + 5)
+
+
+def test_a_worker_reads_what_was_learned_once(tmp_path):
+    notes: list[str] = []
+    noted(tmp_path / "out", learning(tmp_path / "diary", 2), notes)
+    assert sum("work/total@" in path for path in notes) == 1
+    assert sum("work/a@" in path for path in notes) == 3 + 2  # by `b` of every shard, and by `stat` of the sample
+
+
+def test_its_footer_says_how_many_shards_it_was_learned_from_and_which(tmp_path):
+    def footer(out, sample, images):
+        run, schedule = toy_run(out, learning(tmp_path / "diary", sample), images, 2)
+        LocalExecutor().run(run, schedule, lambda _: None)
+        (file,) = (out / "work").glob("total@*/*")
+        return footer_of(file.read_bytes())["sample"]
+
+    two = footer(tmp_path / "a", 2, 6)
+    assert two["shards"] == 2
+    assert footer(tmp_path / "b", 2, 10) == footer(tmp_path / "c", None, 4) == two
+    three = footer(tmp_path / "d", None, 6)
+    assert (three["shards"], three["digest"] != two["digest"]) == (3, True)
 
 
 def test_growing_beyond_a_full_sample_changes_nothing_that_was_decided(tmp_path):
@@ -232,14 +298,18 @@ def test_status_counts_it_as_one_job(tmp_path):
     assert status(str(out))["jobs"] == {"done": 15, "todo": 0, "failed": 0}
 
 
-def _raises(_):
+def _raises(batches):
+    next(batches)
     raise ZeroDivisionError("no boxes at all")
 
 
 @pytest.mark.parametrize(
     ("learn", "words"),
     [
-        (_raises, r"(?s)total could not be learned from 4 images of 2 shards: ZeroDivisionError: no boxes.*Traceback"),
+        (
+            _raises,
+            r"(?s)total could not be learned \(after 2 images of 2 shards\): ZeroDivisionError: no boxes.*Traceback",
+        ),
         (lambda _: pa.table({"other": [1.0]}), r"total answered with columns \['other'\]"),
     ],
 )

@@ -1,5 +1,6 @@
 """Which phrases are not looked for."""
 
+import numpy as np
 import pytest
 
 from engine.errors import ConfigError
@@ -71,3 +72,9 @@ def test_long_phrases_go():
 
 def test_no_phrases():
     assert kept() == []
+
+
+def test_a_phrase_gets_as_many_boxes_as_it_asks_for():
+    found = phrases.surplus(np.array([1, 2, 3, 1, 9, 0]), np.array([2, 2, 2, 1, 0, 1]))
+    assert found.kept.tolist() == [True, True, False, True, True, True]
+    assert (found.value[2], found.threshold[2]) == (3, 2)

@@ -6,6 +6,7 @@ import pyarrow as pa
 from engine import schema as s
 from engine.grouped import Frames, Grouped
 from engine.tokens import Tokens
+from pipelines.decide import clusters, regions
 from pipelines.decide.tokens import tokens_table
 
 
@@ -67,3 +68,9 @@ def kept(table):
 
 def rejected(table):
     return [row for row in table.to_pylist() if row[s.REASON] is not None]
+
+
+def regions_of(these, detections, readings, config=None, gold=frozenset(), limits=None, **more):
+    """What becomes of boxes and quads: the things of each image, then what of them passes the limits."""
+    found = clusters.decide(these, detections, readings, config or clusters.ClustersConfig(), gold, **more)
+    return regions.decide(these, Grouped.of(found, these.ids), limits or regions.RegionsConfig(), gold)

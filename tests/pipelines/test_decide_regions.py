@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from engine import schema as s
 from engine.errors import ConfigError, StoreError
 from engine.grouped import Frames, Grouped
-from pipelines.decide.regions import KindConfig, RegionsConfig, decide
-from tests.pipelines.decide_tables import box, frames, grouped, kept, read, rejected, seen
+from pipelines.decide.clusters import ClustersConfig, ObjectsConfig
+from tests.pipelines.decide_tables import box, frames, grouped, kept, read, regions_of, rejected, seen
 
 LABELS = ["person", "Person ", "dog", "cat", "sofa", "couch"]
 
@@ -57,7 +57,7 @@ def test_every_prediction_is_a_vote_of_exactly_one_row(seed):
         n: grouped(s.PREDICTED_REGIONS, random_detections(rng, these.ids, n), these) for n in ("b", "gold", "a")
     }
     readings = {n: grouped(s.PREDICTED_READINGS, random_readings(rng, these.ids), these) for n in ("r", "q")}
-    table = decide(these, detections, readings, RegionsConfig(), frozenset({"gold"}))
+    table = regions_of(these, detections, readings, gold=frozenset({"gold"}))
     assert table.schema == s.DECIDED_REGIONS
     said = Counter(
         (row[s.IMAGE_ID], name, row[s.LABEL], row[s.SCORE], *(row[side] for side in s.BOX))
@@ -86,7 +86,7 @@ def test_every_human_box_is_a_region_of_its_own(seed):
     detections = {
         n: grouped(s.PREDICTED_REGIONS, random_detections(rng, these.ids, n), these) for n in ("a", "b", "gold")
     }
-    table = decide(these, detections, {}, RegionsConfig(), frozenset({"gold"}))
+    table = regions_of(these, detections, {}, gold=frozenset({"gold"}))
     human = [
         (row[s.IMAGE_ID], row[s.LABEL], *(row[side] for side in s.BOX))
         for row in detections["gold"].table.to_pylist()
@@ -114,20 +114,18 @@ def test_neither_the_order_of_specialists_nor_of_boxes_matters(seed):
     mixed = {name: [rows[name][i] for i in rng.permutation(len(rows[name]))] for name in reversed(rows)}
     other = {name: grouped(s.PREDICTED_REGIONS, mixed[name], these) for name in mixed}
     gold = frozenset({"gold"})
-    assert decide(these, one, {}, RegionsConfig(), gold).equals(decide(these, other, {}, RegionsConfig(), gold))
+    assert regions_of(these, one, {}, gold=gold).equals(regions_of(these, other, {}, gold=gold))
 
 
 def test_a_batch_of_images_is_decided_like_each_image_alone():
     rng = np.random.default_rng(5)
     these = frames(6)
     rows = {name: random_detections(rng, these.ids, name) for name in ("a", "b", "c")}
-    whole = decide(these, {n: grouped(s.PREDICTED_REGIONS, rows[n], these) for n in rows}, {}, RegionsConfig())
+    whole = regions_of(these, {n: grouped(s.PREDICTED_REGIONS, rows[n], these) for n in rows}, {})
     parts = []
     for i, image in enumerate(these.ids):
         alone = Frames([image], these.widths[i : i + 1], these.heights[i : i + 1])
-        parts.append(
-            decide(alone, {n: grouped(s.PREDICTED_REGIONS, rows[n], alone) for n in rows}, {}, RegionsConfig())
-        )
+        parts.append(regions_of(alone, {n: grouped(s.PREDICTED_REGIONS, rows[n], alone) for n in rows}, {}))
     assert whole.equals(pa.concat_tables(parts).combine_chunks())
 
 
@@ -137,7 +135,7 @@ def two_detectors(config=None, **more):
         "closed": grouped(s.PREDICTED_REGIONS, [seen("img0", "dog", 0.8, (10, 10, 110, 110))], these),
         "open": grouped(s.PREDICTED_REGIONS, [seen("img0", "zebra", 0.6, (300, 300, 400, 400))], these),
     }
-    return decide(these, detections, {}, config or RegionsConfig(), **more).to_pylist()
+    return regions_of(these, detections, {}, config, **more).to_pylist()
 
 
 def test_only_detectors_that_could_have_seen_it_are_asked():
@@ -150,10 +148,10 @@ def test_only_detectors_that_could_have_seen_it_are_asked():
 
 
 def test_weights_change_confidence_and_a_wrong_name_is_refused():
-    rows = two_detectors(RegionsConfig(objects=KindConfig(weights={"closed": 3.0})))
+    rows = two_detectors(ClustersConfig(objects=ObjectsConfig(weights={"closed": 3.0})))
     assert rows[0][s.CONFIDENCE] == pytest.approx(0.8 * 3 / 4)
     with pytest.raises(ConfigError, match="clsoed"):
-        two_detectors(RegionsConfig(objects=KindConfig(weights={"clsoed": 3.0})))
+        two_detectors(ClustersConfig(objects=ObjectsConfig(weights={"clsoed": 3.0})))
 
 
 def test_reasons_say_value_and_threshold():
@@ -168,7 +166,7 @@ def test_reasons_say_value_and_threshold():
         seen("img0", "dog", 0.9, (400, 300, 500, 400)),
         seen("img0", "dog", 0.8, (400, 300, 500, 485)),
     ]
-    table = decide(these, {"d": grouped(s.PREDICTED_REGIONS, rows, these)}, {}, RegionsConfig())
+    table = regions_of(these, {"d": grouped(s.PREDICTED_REGIONS, rows, these)}, {})
     reasons = {row[s.REASON]: (row[s.VALUE], row[s.THRESHOLD]) for row in rejected(table)}
     assert set(reasons) == {"score", "confidence", "size", "whole image", "degenerate", "crowd"}
     assert reasons["score"] == (pytest.approx(0.05), 0.1)
@@ -180,7 +178,7 @@ def test_reasons_say_value_and_threshold():
 def test_two_fused_boxes_that_end_up_alike_lose_the_weaker():
     these = frames(1)
     strong, weak = seen("img0", "dog", 0.9, (0, 0, 100, 100)), seen("img0", "dog", 0.7, (8, 0, 108, 100))
-    table = decide(these, {"d": grouped(s.PREDICTED_REGIONS, [strong, weak], these)}, {}, RegionsConfig())
+    table = regions_of(these, {"d": grouped(s.PREDICTED_REGIONS, [strong, weak], these)}, {})
     (row,) = rejected(table)
     assert (row[s.REASON], row[s.THRESHOLD]) == ("overlap", 0.8)
     assert row[s.VALUE] == pytest.approx(92 / 108)
@@ -193,7 +191,7 @@ def test_the_mask_is_that_of_the_best_member_with_one():
         "b": grouped(s.PREDICTED_REGIONS, [seen("img0", "dog", 0.5, (0, 0, 100, 100), "weak")], these),
         "c": grouped(s.PREDICTED_REGIONS, [seen("img0", "dog", 0.7, (0, 0, 100, 100), "strong")], these),
     }
-    (row,) = decide(these, detections, {}, RegionsConfig()).to_pylist()
+    (row,) = regions_of(these, detections, {}).to_pylist()
     assert row[s.MASK] == "strong"
     assert row[s.CONFIDENCE] == pytest.approx(0.7)
 
@@ -205,7 +203,7 @@ def test_readers_fuse_and_the_quad_is_the_winners():
         "b": grouped(s.PREDICTED_READINGS, [read("img0", "ST0P", 0.95, 12, 10, 62, 30)], these),
         "c": grouped(s.PREDICTED_READINGS, [read("img0", "STOP", 0.8, 11, 10, 61, 30)], these),
     }
-    (row,) = decide(these, {}, readings, RegionsConfig()).to_pylist()
+    (row,) = regions_of(these, {}, readings).to_pylist()
     assert (row[s.KIND], row[s.TEXT], row[s.LABEL], row[s.N_ELIGIBLE]) == ("text", "STOP", None, 3)
     assert row[s.QUAD] == [10, 10, 60, 10, 60, 30, 10, 30]
     assert {name: row[name] for name in s.BOX} == box(10, 10, 60, 30)
@@ -220,18 +218,18 @@ def test_objects_stand_before_writing_and_the_surest_first():
         )
     }
     readings = {"r": grouped(s.PREDICTED_READINGS, [read("img0", "EXIT", 0.99, 300, 0, 340, 20)], these)}
-    rows = decide(these, detections, readings, RegionsConfig()).to_pylist()
+    rows = regions_of(these, detections, readings).to_pylist()
     assert [(row[s.KIND], row[s.X0]) for row in rows] == [("object", 100), ("object", 0), ("text", 300)]
 
 
 def test_nothing_in_nothing_out_and_a_broken_table_is_refused():
-    assert decide(frames(0), {}, {}, RegionsConfig()).schema == s.DECIDED_REGIONS
+    assert regions_of(frames(0), {}, {}).schema == s.DECIDED_REGIONS
     empty = Grouped.of(s.PREDICTED_REGIONS.empty_table(), frames(2).ids)
-    assert decide(frames(2), {"d": empty}, {}, RegionsConfig()).num_rows == 0
+    assert regions_of(frames(2), {"d": empty}, {}).num_rows == 0
     with pytest.raises(StoreError, match="over 2 images"):
-        decide(frames(3), {"d": empty}, {}, RegionsConfig())
+        regions_of(frames(3), {"d": empty}, {})
     short = grouped(
         s.PREDICTED_READINGS, [{s.IMAGE_ID: "img0", s.TEXT: "x", s.SCORE: 1.0, s.QUAD: [1.0, 2.0]}], frames(1)
     )
     with pytest.raises(StoreError, match="eight numbers"):
-        decide(frames(1), {}, {"r": short}, RegionsConfig())
+        regions_of(frames(1), {}, {"r": short})

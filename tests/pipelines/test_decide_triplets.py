@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from engine import schema as s
 from engine.errors import StoreError
 from engine.grouped import Grouped
-from pipelines.decide import regions
+from pipelines.decide import groundings, triplets
+from pipelines.decide.groundings import GroundingsConfig
 from pipelines.decide.rejected import rejected_rows
-from pipelines.decide.triplets import TripletsConfig, decide
-from tests.pipelines.decide_tables import box, frames, grouped, kept, rejected, seen
+from pipelines.decide.triplets import TripletsConfig
+from tests.pipelines.decide_tables import box, frames, grouped, kept, regions_of, rejected, seen
 
 
 def phrase_rows(these, *items):
@@ -34,6 +35,12 @@ def phrase_rows(these, *items):
         for n, (i, p, k) in enumerate(items)
     ]
     return grouped(s.DECIDED_PHRASES, rows, these)
+
+
+def decide(these, phrases, boxes, accepted, *more, **others):
+    """What becomes of the boxes of grounders: the places of each phrase, then what of them passes the limits."""
+    places = groundings.decide(these, phrases, boxes, GroundingsConfig())
+    return triplets.decide(phrases, Grouped.of(places, these.ids), accepted, TripletsConfig(), *more, **others)
 
 
 def found(phrase_id, score, corners):
@@ -59,7 +66,7 @@ def region_rows(these, *items):
 def test_phrases_find_regions_and_what_nobody_found_says_so():
     these = frames(2)
     phrases = phrase_rows(these, ("img0", "a dog", 1), ("img0", "two cats", 2), ("img1", "a red car", 1))
-    groundings = {
+    boxes = {
         "a": grouped(
             s.PREDICTED_PHRASES,
             [
@@ -77,7 +84,7 @@ def test_phrases_find_regions_and_what_nobody_found_says_so():
         ("img0:r1", 0.9, (0, 0, 100, 100), "text"),
         ("img1:r0", 0.9, (0, 0, 50, 50), "object", "truck"),
     )
-    table = decide(these, phrases, groundings, accepted, TripletsConfig())
+    table = decide(these, phrases, boxes, accepted)
     assert table.schema == s.DECIDED_TRIPLETS
     best, second, missing, car = table.to_pylist()
     assert (best[s.PHRASE], best[s.REGION_ID], best[s.REASON]) == ("a dog", "img0:r0", None)
@@ -113,7 +120,7 @@ def test_a_phrase_prefers_the_region_that_it_names_and_loses_by_one_of_another_n
         ("img0:r2", 0.8, (400, 0, 500, 100), "object", "teddy bear"),
         ("img0:r3", 0.8, (0, 200, 100, 300), "object", "bear"),
     )
-    table = decide(these, phrases, {"a": grouped(s.PREDICTED_PHRASES, rows, these)}, accepted, TripletsConfig())
+    table = decide(these, phrases, {"a": grouped(s.PREDICTED_PHRASES, rows, these)}, accepted)
     cat, dog, bear = table.to_pylist()
     assert (cat[s.REGION_ID], cat[s.REASON]) == ("img0:r1", None)
     assert cat[s.CONFIDENCE] == pytest.approx((0.5 + 0.7) / 2)
@@ -128,8 +135,8 @@ def test_words_may_mean_labels():
     accepted = region_rows(these, ("img0:r0", 0.8, (0, 0, 100, 100), "object", "dog"))
     grounder = {"a": grouped(s.PREDICTED_PHRASES, rows, these)}
     words = {"puppies": frozenset({"dog"})}
-    (plain,) = kept(decide(these, phrases, grounder, accepted, TripletsConfig()))
-    (told,) = kept(decide(these, phrases, grounder, accepted, TripletsConfig(), words))
+    (plain,) = kept(decide(these, phrases, grounder, accepted))
+    (told,) = kept(decide(these, phrases, grounder, accepted, words))
     assert plain[s.CONFIDENCE] == pytest.approx(0.4)
     assert told[s.CONFIDENCE] == pytest.approx((0.4 + 0.8) / 2)
     assert plain[s.REGION_ID] == told[s.REGION_ID] == "img0:r0"
@@ -153,7 +160,7 @@ def test_every_box_is_one_vote_and_every_phrase_has_a_row(seed):
     }
     accepted = region_rows(these, *[(f"{image}:r0", 0.5, (0, 0, 50, 50), "object") for image in these.ids[:2]])
     tables = {k: grouped(s.PREDICTED_PHRASES, v, these) for k, v in rows.items()}
-    table = decide(these, phrases, tables, accepted, TripletsConfig())
+    table = decide(these, phrases, tables, accepted)
     said = Counter(
         (row[s.PHRASE_ID], k, np.float32(row[s.SCORE]), row[s.X0], row[s.X1]) for k in rows for row in rows[k]
     )
@@ -169,24 +176,35 @@ def test_every_box_is_one_vote_and_every_phrase_has_a_row(seed):
         mates = [other for other in kept(table) if other[s.PHRASE_ID] == row[s.PHRASE_ID]]
         assert number == 0 or len(mates) <= number
     turned = {k: grouped(s.PREDICTED_PHRASES, [v[i] for i in rng.permutation(len(v))], these) for k, v in rows.items()}
-    assert table.equals(decide(these, phrases, turned, accepted, TripletsConfig()))
+    assert table.equals(decide(these, phrases, turned, accepted))
 
 
 def test_no_phrases_no_grounders_and_a_box_for_an_unknown_phrase():
     these = frames(1)
     nothing = region_rows(these)
-    assert decide(these, phrase_rows(these), {}, nothing, TripletsConfig()).num_rows == 0
+    assert decide(these, phrase_rows(these), {}, nothing).num_rows == 0
     asked = phrase_rows(these, ("img0", "a dog", 1))
-    assert decide(these, asked, {}, nothing, TripletsConfig()).column(s.REASON).to_pylist() == ["not found"]
+    assert decide(these, asked, {}, nothing).column(s.REASON).to_pylist() == ["not found"]
     stray = {"a": grouped(s.PREDICTED_PHRASES, [found("img0:t:p9", 0.6, (0, 0, 9, 9))], these)}
     with pytest.raises(StoreError, match="p9"):
-        decide(these, asked, stray, nothing, TripletsConfig())
+        decide(these, asked, stray, nothing)
+
+
+def test_what_blind_grounders_alone_found_needs_an_accepted_region():
+    these = frames(1)
+    phrases = phrase_rows(these, ("img0", "a dog", 1), ("img0", "a cat", 1))
+    blind = [found("img0:t:p0", 0.6, (0, 0, 100, 100)), found("img0:t:p1", 0.6, (200, 0, 300, 100))]
+    sees = [found("img0:t:p1", 0.5, (200, 0, 300, 100))]
+    boxes = {"match": grouped(s.PREDICTED_PHRASES, blind, these), "eyes": grouped(s.PREDICTED_PHRASES, sees, these)}
+    dog, cat = decide(these, phrases, boxes, region_rows(these), blind=frozenset({"match"})).to_pylist()
+    assert (dog[s.PHRASE], dog[s.REASON]) == ("a dog", "no region")
+    assert (cat[s.PHRASE], cat[s.REASON], cat[s.REGION_ID]) == ("a cat", None, None)
 
 
 def test_rejected_rows_say_everything_in_compact_json():
     these = frames(1)
     rows = [seen("img0", "dög", 0.05, (1 / 3, 10, 60, 60)), seen("img0", "dog", 0.9, (100, 10, 160, 60))]
-    table = regions.decide(these, {"d": grouped(s.PREDICTED_REGIONS, rows, these)}, {}, regions.RegionsConfig())
+    table = regions_of(these, {"d": grouped(s.PREDICTED_REGIONS, rows, these)}, {})
     (row,) = (found := rejected_rows("regions", "region_text", table)).to_pylist()
     assert found.schema == s.REJECTED
     assert (row[s.STAGE], row[s.FAMILY], row[s.REASON], row[s.THRESHOLD]) == ("regions", "region_text", "score", 0.1)

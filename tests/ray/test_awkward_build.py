@@ -22,9 +22,12 @@ def test_every_awkward_file_is_annotated_or_explained(tmp_path):
     summary = build(str(images), str(tmp_path / "out"), load_config(None, "default"), options)
     files = {p.name for p in images.iterdir()}
     seen = {image for (image,) in sql(str(tmp_path / "out"), "SELECT image_id FROM images").rows}
+    query = "SELECT image_id FROM rejected WHERE stage = 'images'"
+    rejected = {image for (image,) in sql(str(tmp_path / "out"), query).rows}
     lost = status(str(tmp_path / "out"))["quarantine"]
     assert summary.images == len(files) == 93
-    assert seen | {row["image_id"] for row in lost} == files
+    assert seen | rejected | {row["image_id"] for row in lost} == files
+    assert not seen & rejected
     assert not seen & {row["image_id"] for row in lost if row["stage"] == "ingest"}
     for row in lost:
         assert row["error"] == "ImageError", row

@@ -1,0 +1,124 @@
+"""How far each detector can be trusted, learned from a sample of shards, and which words are one thing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from consensus.boxes import BoxColumns, BoxFusionConfig
+from consensus.evidence import Shard
+from consensus.learning import estimate
+from consensus.reliability import Reliabilities
+from consensus.unmet import with_unmet
+from consensus.vocabulary import Vocabulary
+from engine.grouped import Grouped
+from pipelines.decide import said
+
+_NOTHING = "thing"  # stands for labels where there are none
+Vocabularies = Mapping[str, Sequence[str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Reliabilities whose labels are the words used for things in this run, and which words mean the same."""
+
+    reliabilities: Reliabilities
+    vocabulary: Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What takes part in a shard: `names` are its distinct words, which `columns.labels` number."""
+
+    columns: BoxColumns
+    names: list[str]
+    gold: NDArray[np.bool_]
+
+
+def learn(
+    shards: Iterable[tuple[int, Mapping[str, Grouped]]],
+    specialists: Sequence[str],
+    min_score: float,
+    fusion: BoxFusionConfig,
+    gold: frozenset[str],
+    vocabularies: Vocabularies,
+    vocabulary: Vocabulary,
+) -> pa.Table:
+    """The reliabilities of `specialists` (a table `consensus.reliability.SCHEMA`) from (images, detections) of shards.
+
+    Images with a human box count as judged by people: what they did not draw there, of the labels they know, is not
+    there. A concept is written by its name in `vocabulary` where a detector uses that, else by the word used most.
+    """
+    names = sorted(specialists)
+    heard = [_heard(detections, n, min_score, gold) for n, detections in shards]
+    labels = _words_for(heard, vocabularies, vocabulary)
+    number = {vocabulary.name(label): i for i, label in enumerate(labels)}
+    found = [_shard(part, number, vocabulary) for part in heard]
+    knows = _knows(names, labels, vocabularies, vocabulary)
+    human = np.array([name in gold for name in names], bool)
+    above = _above(labels, vocabulary)
+    return estimate(found, names, labels, knows, fusion, gold=human, above=above).to_table()
+
+
+def reconciled(
+    learned: Learned, words: Sequence[str], vocabularies: Vocabularies, specialists: Sequence[str]
+) -> tuple[Reliabilities, NDArray[np.int64]]:
+    """Reliabilities over all `words`, met in the sample or not, and the label number of each word: (words,)."""
+    known, vocabulary = learned.reliabilities, learned.vocabulary
+    number = {vocabulary.name(label): i for i, label in enumerate(known.labels)}
+    unmet: dict[str, str] = {}
+    for word in words:
+        if vocabulary.name(word) not in number:
+            unmet.setdefault(vocabulary.name(word), word)
+    labels = [unmet[name] for name in sorted(unmet)]
+    number |= {name: len(known.labels) + i for i, name in enumerate(sorted(unmet))}
+    everything = [*known.labels, *labels]
+    knows = _knows(specialists, labels, vocabularies, vocabulary)
+    whole = with_unmet(known, labels, knows, _above(everything, vocabulary) if labels else ())
+    return whole, np.array([number[vocabulary.name(word)] for word in words], np.int64)
+
+
+def _heard(detections: Mapping[str, Grouped], n_images: int, min_score: float, gold: frozenset[str]) -> _Heard:
+    given = said.objects(detections, n_images, min_score, gold)
+    kept, columns = given.early.kept, given.columns
+    before = np.concatenate([[0], np.cumsum(kept)])
+    part = BoxColumns(columns.boxes[kept], columns.scores[kept], columns.specialists[kept], columns.labels[kept],
+                      before[columns.offsets].astype(np.int64))  # fmt: skip
+    return _Heard(part, given.names, given.gold[kept])
+
+
+def _shard(heard: _Heard, number: Mapping[str, int], vocabulary: Vocabulary) -> Shard:
+    columns = heard.columns
+    concepts = np.array([number[vocabulary.name(word)] for word in heard.names], np.int64)
+    labels = concepts[columns.labels] if len(concepts) else columns.labels
+    judged = np.zeros(len(columns.offsets) - 1, bool)
+    judged[columns.groups()[heard.gold]] = True
+    named = BoxColumns(columns.boxes, columns.scores, columns.specialists, labels, columns.offsets)
+    return Shard(named, heard.gold, judged)
+
+
+def _words_for(heard: Iterable[_Heard], vocabularies: Vocabularies, vocabulary: Vocabulary) -> list[str]:
+    """One word for every concept that somebody used or can use, sorted."""
+    used: dict[str, int] = {word.strip().lower(): 0 for words in vocabularies.values() for word in words or ()}
+    for part in heard:
+        for word, count in zip(part.names, np.bincount(part.columns.labels, minlength=len(part.names)), strict=True):
+            used[word] = used.get(word, 0) + int(count)
+    best: dict[str, str] = {}
+    for word in sorted(used, key=lambda word: (-used[word], word)):
+        name = vocabulary.name(word)
+        best[name] = name if name in used else best.get(name, word)
+    return sorted(best.values()) or [_NOTHING]
+
+
+def _knows(
+    specialists: Sequence[str], labels: Sequence[str], vocabularies: Vocabularies, vocabulary: Vocabulary
+) -> NDArray[np.bool_]:
+    names = [vocabulary.name(label) for label in labels]
+    rows = [vocabulary.knows(vocabularies.get(one), names) for one in specialists]
+    return np.array(rows, bool).reshape(len(specialists), len(labels))
+
+
+def _above(labels: Sequence[str], vocabulary: Vocabulary) -> list[tuple[int, int]]:
+    return vocabulary.pairs([vocabulary.name(label) for label in labels])

@@ -1,0 +1,211 @@
+"""Any threshold can be changed and `fld build` started again without a specialist running: asserted by job counts.
+
+Every setting of `[filters]` and `[consensus]` is found in the configuration itself, changed, and planned against an OUT
+in which all roles have answered, by `fld build --dry-run`.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from engine.errors import ConfigError
+from engine.graph import Estimate, Graph, Node, Sink
+from pipelines.build import Options, Prepared, build, dry_run
+from pipelines.config import load_config
+from pipelines.decide.config import Consensus, Filters
+from pipelines.stages.decision import DecisionStage
+from specialists import registry
+from tests.pipelines.scenes import write_scenes
+from tests.pipelines.test_crops import PLUGIN
+
+READER = '''
+
+from engine.records import Readings
+
+
+@specialist("sign", "reader")
+class Sign:
+    """Reads one word in every image."""
+
+    class Config(SpecialistConfig):
+        pass
+
+    def __init__(self, config):
+        self.config = config
+
+    def load(self, device):
+        pass
+
+    def read(self, images):
+        quad = np.array([[4, 4, 40, 4, 40, 16, 4, 16]], np.float32)
+        return [Readings(quad, ["exit"], np.ones(1, np.float32)) for _ in images]
+'''
+ROLES = """
+[captioners.wordy]
+uses = "wordy"
+[scorers.fond]
+uses = "fond_of_fur"
+[readers.sign]
+uses = "sign"
+"""
+NO_WRITER = "writers={}"  # who writes of what is accepted has to write anew when that changes
+OPTIONS = Options(executor="local", shard_size=2, say=lambda _: None)
+
+
+def leaves(model: BaseModel, prefix: str) -> Iterator[tuple[str, Any, Any]]:
+    """Every setting below a table: its dotted key, value and type."""
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if name == "checks" and not value:  # nobody has declared a filter of this kind
+            continue
+        tables = value if isinstance(value, dict) and value else {"": value}
+        for key, table in tables.items():
+            place = f"{prefix}.{name}" + (f".{key}" if key else "")
+            if isinstance(table, BaseModel):
+                yield from leaves(table, place)
+            else:
+                yield place, table, field.annotation
+
+
+SETTINGS = {
+    key: (value, kind)
+    for model, prefix in ((Filters(), "filters"), (Consensus(), "consensus"))
+    for key, value, kind in leaves(model, prefix)
+}
+FILTERS = sorted(key for key in SETTINGS if key.startswith("filters."))
+CONSENSUS = sorted(SETTINGS.keys() - set(FILTERS))
+
+
+def others(value: Any, kind: Any) -> Iterator[Any]:
+    """Values that the setting may take, most of which are not its own."""
+    for part in (kind, *get_args(kind)):
+        if get_origin(part) is Literal:
+            yield from get_args(part)
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int | float):
+        yield from (value + 1, value - 1, value / 2, value * 0.9, 0.5)
+    elif isinstance(value, list | tuple | set | frozenset) and value:
+        yield sorted(value)[1:]
+    yield from (1, 0.5, 3, ["zebra"], ["zebra < animal"], ["en"], ["de"])
+    yield from ({"one": 2.0}, {"sign": 2.0}, {"label_match": 2.0})
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = write_scenes(tmp_path_factory.mktemp("scenes"), 4, ROLES)
+    site = root / "site"
+    info = site / "wordy-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "wordy_plugin.py").write_text(PLUGIN + READER)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wordy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[fld.specialists]\nwordy = wordy_plugin\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(site))
+        registry.cards.cache_clear()
+        config = load_config(str(root / "config.toml"), None)
+        assert build(str(root / "images"), str(root / "out"), config, OPTIONS).quarantined == 0
+        yield root
+    registry.cards.cache_clear()
+    sys.modules.pop("wordy_plugin", None)
+
+
+def specialists(graph: Graph) -> set[str]:
+    return {node.name for node in graph.nodes if not isinstance(node.stage, DecisionStage | Estimate | Sink)}
+
+
+def ran(prepared: Prepared) -> set[str]:
+    """The specialists that have something to do."""
+    return specialists(prepared.graph) & prepared.schedule.todo_by_node.keys()
+
+
+def below(graph: Graph, chosen: Callable[[Node], bool]) -> set[str]:
+    """The chosen nodes and all that read them, directly or through others."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        if chosen(node) or any(graph.nodes[i].name in found for i in node.inputs):
+            found.add(node.name)
+    return found
+
+
+def planned(root, *settings: str) -> Prepared:
+    config = load_config(str(root / "config.toml"), None, settings)
+    return dry_run(str(root / "images"), str(root / "out"), config, OPTIONS)
+
+
+def written(key: str, value: Any) -> str:
+    """As `--set` takes it."""
+    if isinstance(value, dict):
+        return f"{key}={{{', '.join(f'{name} = {number}' for name, number in value.items())}}}"
+    plain = sorted(value) if isinstance(value, list | tuple | set | frozenset) else value
+    return f"{key}={json.dumps(plain)}"
+
+
+def first_taken(root, key: str) -> str:
+    """The setting with the first other value that the configuration takes."""
+    for value in others(*SETTINGS[key]):
+        with contextlib.suppress(ConfigError):
+            load_config(str(root / "config.toml"), None, [written(key, value)])
+            if written(key, value) != written(key, SETTINGS[key][0]):
+                return written(key, value)
+    raise AssertionError(f"`others` has no value that {key} takes")
+
+
+def changed(root, before: Prepared, key: str, *fixed: str) -> Prepared:
+    """What a build would do with some other value of a setting than it would `before`, with the `fixed` settings."""
+    taken = False
+    for value in others(*SETTINGS[key]):
+        with contextlib.suppress(ConfigError):
+            prepared = planned(root, written(key, value), *fixed)
+            taken = taken or written(key, value) != written(key, SETTINGS[key][0])
+            if prepared.graph.nodes[-1].fingerprint != before.graph.nodes[-1].fingerprint:
+                return prepared
+    assert not taken, f"{key} can be changed and is part of no stage"
+    # Of the shipped lists there is one version so far.
+    assert key.endswith("version"), f"`others` has no value that {key} takes"
+    return before
+
+
+@pytest.fixture(scope="module")
+def whole(root):
+    return planned(root)
+
+
+@pytest.fixture(scope="module")
+def unwritten(root):
+    return planned(root, NO_WRITER)
+
+
+def test_the_out_has_everybody_in_it(whole, unwritten):
+    assert whole.schedule.todo_by_node == {}
+    roles = {name.partition(".")[0] for name in specialists(whole.graph)}
+    assert {"detect", "read", "caption", "describe", "score_regions", "score_texts", "write", "ground", "mask"} < roles
+    assert ran(unwritten) == set()
+    assert len(FILTERS) > 20
+
+
+@pytest.mark.parametrize("key", FILTERS)
+def test_a_filter_can_be_changed_and_no_specialist_runs(root, unwritten, key):
+    assert ran(changed(root, unwritten, key, NO_WRITER)) == set()
+
+
+def test_a_writer_writes_anew_of_what_is_accepted_now_and_nobody_else_is_asked(root):
+    """All filters are changed at once. What is written is looked for in the image again."""
+    settings = [first_taken(root, key) for key in FILTERS if not key.endswith("version")]
+    prepared = planned(root, *settings)
+    asked = ran(prepared)
+    assert "write.template" in asked
+    assert asked <= below(prepared.graph, lambda node: node.name.startswith("write."))
+
+
+@pytest.mark.parametrize("key", CONSENSUS)
+def test_consensus_can_be_changed_and_nobody_looks_at_whole_images_again(root, whole, key):
+    """What consensus finds is what later specialists are asked about; those may run, and no others."""
+    prepared = changed(root, whole, key)
+    told = below(prepared.graph, lambda node: isinstance(node.stage, DecisionStage))
+    assert ran(prepared) <= told
