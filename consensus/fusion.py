@@ -38,7 +38,11 @@ def fuse(
     shard = e.Shard(columns, nobody if gold is None else gold, np.zeros(len(columns.offsets) - 1, bool))
     weighed = e.weigh(shard, reliabilities.model, fusion, alone)
     eligible = np.ascontiguousarray(reliabilities.model.knows[:, weighed.labels].T)
-    eligible[weighed.clusters.cluster_of_members(), columns.specialists[weighed.clusters.members]] = True
+    eligible |= weighed.rows >= 0
+    again = np.flatnonzero(reliabilities.model.original[columns.specialists[weighed.clusters.members]] >= 0)
+    if len(again):  # copies have no vote, but they said it
+        members = weighed.clusters.members[again]
+        eligible[weighed.clusters.cluster_of_members()[again], columns.specialists[members]] = True
     return Fused(
         weighed.clusters,
         weighed.places,

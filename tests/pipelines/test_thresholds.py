@@ -92,7 +92,7 @@ def others(value: Any, kind: Any) -> Iterator[Any]:
         yield from (value + 1, value - 1, value / 2, value * 0.9, 0.5)
     elif isinstance(value, list | tuple | set | frozenset) and value:
         yield sorted(value)[1:]
-    yield from (1, 0.5, 3, ["zebra"], ["zebra < animal"], ["en"], ["de"])
+    yield from (1, 0.5, 3, ["zebra"], ["zebra < animal"], ["en"], ["de"], ["Latin"])
     yield from ({"one": 2.0}, {"sign": 2.0}, {"label_match": 2.0})
 
 
