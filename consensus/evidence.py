@@ -250,12 +250,19 @@ def _together(p: F64, votes: Flags, eligible: Flags, recall: F64) -> F64:
 
 
 def _scores(weighed: Weighed, columns: BoxColumns, model: Model, n: int) -> F64:
-    """How many boxes of each size and bin of score stand on nothing, and on things: (2, S, 3, BINS)."""
+    """How many boxes of each stratum and bin of score stand on nothing, and on things: (2, S, 6, BINS).
+
+    Strata are the sizes of things whose label nobody else knows, and then the sizes of all others.
+    """
     cluster_, who = np.nonzero(weighed.rows >= 0)
-    bins = _bins(columns.scores[weighed.rows[cluster_, who]], who, model)
-    cell = (who * len(SIZES) + weighed.sizes[cluster_]) * BINS + bins
-    p, cells = weighed.exists[cluster_], n * len(SIZES) * BINS
-    both = [np.bincount(cell, weight, minlength=cells).reshape(n, len(SIZES), BINS) for weight in (1 - p, p)]
+    row = weighed.rows[cluster_, who]
+    bins = _bins(columns.scores[row], who, model)
+    label = columns.labels[row]
+    others = model.knows.sum(axis=0)[label] > model.knows[who, label]
+    stratum = others * len(SIZES) + weighed.sizes[cluster_]
+    cell = (who * 2 * len(SIZES) + stratum) * BINS + bins
+    p, shape = weighed.exists[cluster_], (n, 2 * len(SIZES), BINS)
+    both = [np.bincount(cell, weight, minlength=np.prod(shape)).reshape(shape) for weight in (1 - p, p)]
     return np.stack(both)
 
 

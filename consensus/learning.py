@@ -59,7 +59,7 @@ def estimate(
 
     Where only one specialist can see a thing at all, say the small ones, its lone votes can be explained in two ways: it
     imagines them, or the others are blind. Left alone, expectation-maximisation falls for the first. So a score is taken
-    to mean the same at every size (`_false_boxes`), and half way lone votes are credited with what their scores have
+    to mean the same at every size and whoever knows the label (`_false_boxes`), and half way lone votes are credited with what their scores have
     come to mean where others could confirm them.
 
     Raises:
@@ -93,7 +93,7 @@ def estimate(
                 weighed = e.credit(shard, weighed, model, believed)
             parts.append(e.count(shard, e.judge(shard, weighed, human_knows), model))
         sums = e.merge(parts)
-        precision = _precision(real(sums.scores), _others_find(model))
+        precision = _precision(real(sums.scores)[:, :, len(SIZES) :], _others_find(model))
         model = _copied(update(sums, model, config, precision))
         model = model._replace(score_llr=trusted * model.score_llr)
     return Reliabilities(list(specialists), list(labels), model)
@@ -204,18 +204,19 @@ def _others_find(model: Model) -> F64:
 
 def _precision(scores: F64, confirmed: F64) -> F64:
     """How often a box of each bin stands on a thing: (S, BINS), from counts (2, S, 3, BINS) of boxes on nothing and on
-    things; each size counts as far as others could confirm it, `confirmed` (S, 3)."""
+    things, of labels that others know; each size counts as far as others could confirm it, `confirmed` (S, 3)."""
     false, true = (scores * confirmed[None, :, :, None]).sum(axis=2)
     overall = (true.sum(axis=1, keepdims=True) + 0.5) / ((true + false).sum(axis=1, keepdims=True) + 1)
     return np.asarray((true + 2 * overall) / (true + false + 2))
 
 
 def _false_boxes(founds: F64, scores: F64, precision: F64) -> F64:
-    """False things that each specialist imagined first, by size: (S, 3).
+    """False things that each specialist imagined first, by size: (S, 3), from counts (2, S, 6, BINS).
 
     As many of its boxes are false as their scores say, and it founded the share of these that it founded (S, 3) of all.
     """
-    expected = (scores.sum(axis=0) * (1 - precision[:, None, :])).sum(axis=2)
+    strata = (scores.sum(axis=0) * (1 - precision[:, None, :])).sum(axis=2)
+    expected = strata[:, : len(SIZES)] + strata[:, len(SIZES) :]
     first = founds.sum(axis=1) / np.maximum(scores[0].sum(axis=(1, 2)), 1e-9)
     return np.asarray(expected * np.clip(first, 0, 1)[:, None])
 
