@@ -59,8 +59,8 @@ def estimate(
 
     Where only one specialist can see a thing at all, say the small ones, its lone votes can be explained in two ways: it
     imagines them, or the others are blind. Left alone, expectation-maximisation falls for the first. So a score is taken
-    to mean the same at every size and whoever knows the label (`_false_boxes`), and half way lone votes are credited with what their scores have
-    come to mean where others could confirm them.
+    to mean the same at every size and whoever knows the label (`_false_boxes`), and half way lone votes are credited
+    with what their scores have come to mean where others could confirm them.
 
     Raises:
         ConfigError: `knows` has another shape than specialists by labels.
