@@ -22,11 +22,21 @@ _DEGREES = 4.0  # of freedom of Student's t: its weight is (d + 1) / (d + distan
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Predictions of some images; rows marked `gold` (n,) are human, in images marked `judged` a human looked."""
+    """Predictions of some images; rows marked `gold` (n,) are human, in images marked `judged` a human looked.
+
+    `absent` (images, S): a specialist that gave no answer for an image, so that its silence says nothing (None: nobody).
+    """
 
     columns: BoxColumns
     gold: Flags
     judged: Flags
+    absent: Flags | None = None
+
+    def present(self, clusters: Clusters, n: int) -> Flags:
+        """Which of the n specialists looked at the image of each cluster: (k, S)."""
+        if self.absent is None:
+            return np.ones((len(clusters), n), bool)
+        return np.ascontiguousarray(~self.absent[clusters.groups()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,7 @@ def without(shard: Shard, rows: Flags) -> Shard:
     c, kept = shard.columns, ~rows
     offsets = np.concatenate([[0], np.cumsum(kept)])[c.offsets].astype(np.int64)
     columns = BoxColumns(c.boxes[kept], c.scores[kept], c.specialists[kept], c.labels[kept], offsets)
-    return Shard(columns, shard.gold[kept], shard.judged)
+    return Shard(columns, shard.gold[kept], shard.judged, shard.absent)
 
 
 def merge(parts: Sequence[Statistics]) -> Statistics:
@@ -128,7 +138,7 @@ def weigh(shard: Shard, model: Model, config: BoxFusionConfig, alone: Flags | No
     imagined, rows = np.zeros((len(clusters), n)), np.full((len(clusters), n), -1)
     exists, best, certainty, places = weighing.weigh(
         clusters.member_offsets, clusters.members, sizes, np.asarray(columns.boxes, np.float64), says, labels,
-        shard.gold | again, llr, weighing.tables(model), imagined, rows,
+        shard.gold | again, llr, weighing.tables(model), shard.present(clusters, n), imagined, rows,
     )  # fmt: skip
     silent = (rows < 0).all(axis=1)  # nobody voted, so where it is and its label are as they were found
     best[silent], places[silent] = clusters.labels[silent], box[silent]
@@ -179,7 +189,7 @@ def count(shard: Shard, weighed: Weighed, model: Model) -> Statistics:
     p, rows, best, z = weighed.exists, weighed.rows, weighed.labels, weighed.sizes
     n, n_labels = len(model.right), len(model.share)
     votes = rows >= 0
-    eligible = votes | model.knows[:, best].T
+    eligible = votes | model.knows[:, best].T & shard.present(weighed.clusters, n)
     recall = model.recall[:, z, best].T
     seen = 1 - np.prod(np.where(eligible, 1 - recall, 1.0), axis=1)
     unseen = np.where(shard.judged[weighed.clusters.groups()], 0.0, p * (1 - seen) / np.maximum(seen, _HIDDEN))

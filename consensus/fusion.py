@@ -28,16 +28,19 @@ def fuse(
     fusion: BoxFusionConfig,
     gold: NDArray[np.bool_] | None = None,
     alone: NDArray[np.bool_] | None = None,
+    absent: NDArray[np.bool_] | None = None,
 ) -> Fused:
     """Weigh the clusters of a shard by what was learned.
 
     Specialists and labels of `columns` are numbered as in `reliabilities`. Rows marked `gold` (n,) are human: each is a
-    cluster of its own place and label with confidence 1. Rows marked `alone` (n,) are never joined.
+    cluster of its own place and label with confidence 1. Rows marked `alone` (n,) are never joined. Specialists that are
+    `absent` (images, S) gave no answer for an image: their silence there says nothing.
     """
     nobody = np.zeros(len(columns), bool)
-    shard = e.Shard(columns, nobody if gold is None else gold, np.zeros(len(columns.offsets) - 1, bool))
+    shard = e.Shard(columns, nobody if gold is None else gold, np.zeros(len(columns.offsets) - 1, bool), absent)
     weighed = e.weigh(shard, reliabilities.model, fusion, alone)
     eligible = np.ascontiguousarray(reliabilities.model.knows[:, weighed.labels].T)
+    eligible &= shard.present(weighed.clusters, eligible.shape[1])
     eligible |= weighed.rows >= 0
     again = np.flatnonzero(reliabilities.model.original[columns.specialists[weighed.clusters.members]] >= 0)
     if len(again):  # copies have no vote, but they said it

@@ -17,8 +17,12 @@ from consensus.reliability import BINS, LOGIT_LIMIT, SIZES, Model, Reliabilities
 from engine.errors import ConfigError
 
 # what is assumed before anything is seen; _FALSE is of what a specialist says
-_RECALL, _FALSE, _RIGHT, _AGREES, _JOINS, _SPREAD = 0.6, 0.3, 0.85, 0.3, 0.05, 0.05
-_ALONE: Final = 20.0  # false boxes by which it is held that two specialists seldom imagine the same
+_RECALL, _FALSE, _RIGHT, _AGREES, _JOINS, _SPREAD = 0.6, 0.3, 0.85, 0.3, 0.02, 0.05
+# False boxes, and pairs of them, by which it is held that specialists who are no copies seldom imagine the same thing,
+# and seldom give that the same name: what two see in one place is a thing until much speaks against it.
+_ALONE: Final = 1000.0
+_KIN_ALONE: Final = 20.0
+_APART: Final = 200.0
 _LABELS: Final = 100.0  # boxes by which labels of things and of nothing are drawn to those of all
 _BELIEVED, _BELIEVED_SLOPE = 0.9, 0.5  # of boxes that nobody can check are right, and what their scores say of them
 _SLOPE: Final = 1.5  # log odds between a specialist's middle and its highest scores, where nobody else can tell
@@ -172,6 +176,9 @@ def update(sums: Statistics, model: Model, config: LearningConfig, precision: F6
     parent, tie = _tree(_tied(real(sums.together)))
     spread, bias = _exactness(real(sums.sides), model, kin)
     scores = real(sums.scores)
+    alone = (
+        _KIN_ALONE + (_ALONE - _KIN_ALONE) * (1 - kin) ** 4
+    )  # the nearer kin, the sooner it is believed that they join
     return model._replace(
         things=real(sums.things) + 0.5,
         share=share / share.sum(),
@@ -179,9 +186,9 @@ def update(sums: Statistics, model: Model, config: LearningConfig, precision: F6
         parent=parent,
         tie=tie,
         founds=_false_boxes(real(sums.founds), scores, precision) + 0.1,
-        joins=np.clip((real(sums.joined) + _ALONE * _JOINS) / (real(sums.could_join) + _ALONE), 0.002, 0.95),
+        joins=np.clip((real(sums.joined) + alone * _JOINS) / (real(sums.could_join) + alone), 0.002, 0.95),
         noise_share=noise / noise.sum(),
-        noise_agrees=np.array([(agreeing[0] + 5 * _AGREES) / (agreeing[1] + 5)]),
+        noise_agrees=np.array([(agreeing[0] + _APART * _AGREES) / (agreeing[1] + _APART)]),
         right=np.clip((named[0] + 10 * _RIGHT) / (named[1] + 10), 0.05, 0.995),
         error_keys=sums.error_keys,
         error_share=wrong / (about[rows] + 3),
@@ -322,7 +329,9 @@ def _exactness(sides: F64, model: Model, kin: F64) -> tuple[F64, F64]:
         pooled = (top.sum(axis=(0, 1, 2)) + _SPREAD**2) / (4 * bottom.sum() + 1)
         own = (top.sum(axis=(1, 2)) + 4 * pooled) / (4 * bottom.sum(axis=(1, 2)) + 4)
         v = (top + 10 * own[:, None, None]) / (bottom + 10)
-    return np.maximum(v, 1e-6), bias
+    # only differences show, so the frame is that of the most exact
+    exact = (model.original < 0) / np.maximum(v, 1e-6).mean(axis=(1, 2))
+    return np.maximum(v, 1e-6), bias - exact @ bias / max(float(exact.sum()), 1e-9)
 
 
 def _biases(sides: F64, trust: F64) -> F64:

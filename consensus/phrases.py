@@ -63,18 +63,21 @@ def merge(
     weights: NDArray[np.floating],
     config: PhraseFusionConfig,
     alone: NDArray[np.bool_] | None = None,
+    absent: NDArray[np.bool_] | None = None,
 ) -> GroundedPhrases:
     """Cluster the boxes of each phrase by IoU, and vote.
 
     `columns` is grouped by phrase; `weights` has one entry for each grounder that was asked. Boxes marked `alone` (n,)
-    were rejected before: they form clusters of their own, and nobody is counted as having spoken by them.
+    were rejected before: they form clusters of their own, and nobody is counted as having spoken by them. Grounders that
+    are `absent` (phrases, grounders) gave no answer: they are not counted at all.
     """
     fusion = BoxFusionConfig(iou=config.iou, label_bonus=0.0, duplicate_iou=config.duplicate_iou)
     clusters = cluster(columns, weights, fusion, alone=alone)
     spoke = np.zeros((len(columns.offsets) - 1, len(weights)), bool)
     heard = np.ones(len(columns), bool) if alone is None else ~alone
     spoke[columns.groups()[heard], np.asarray(columns.specialists, np.int64)[heard]] = True
-    total = np.where(spoke, 1.0, config.silence) @ np.asarray(weights, np.float64)
+    silence = config.silence if absent is None else np.where(absent, 0.0, config.silence)
+    total = np.where(spoke, 1.0, silence) @ np.asarray(weights, np.float64)
     share = np.where(total > 0.0, total, 1.0)[clusters.groups()]
     counted = np.ones(len(clusters), bool) if alone is None else ~alone[clusters.winners]
     return GroundedPhrases(clusters, np.minimum(clusters.scores / share, 1.0), counted)

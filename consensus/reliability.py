@@ -140,13 +140,15 @@ class Reliabilities:
 
 def report(reliabilities: Reliabilities) -> Iterator[dict[str, str | float]]:
     """For people: each specialist's recall by size, expected false boxes, exactness in pixels of 100, what only it
-    finds, and kin."""
+    finds, and kin. People are left out: nothing is learned about them."""
     m = reliabilities.model
     for i, name in enumerate(reliabilities.specialists):
-        known = m.knows[i]
+        known = m.knows[m.original[i] if m.original[i] >= 0 else i]  # a copy has no vote, but knows the same
+        if not known.any():
+            continue
         weight = m.share * known
         recall = m.recall[i] @ weight / max(float(weight.sum()), 1e-12)
-        nearest = int(np.argmax(m.kin[i])) if len(m.kin) > 1 else i
+        nearest = int(np.argmax(np.where(np.arange(len(m.kin)) == i, -1.0, m.kin[i])))
         yield {
             s.SPECIALIST: name,
             **{f"recall_{size}": float(recall[z]) for z, size in enumerate(SIZES)},

@@ -132,14 +132,14 @@ def _log_said(
 
 @kernel
 def _log_seen(
-    thing: F64, presence: F64, knows: Flags, parent: I64, votes: Flags, size: int, true: int
+    thing: F64, presence: F64, knows: Flags, parent: I64, votes: Flags, looked: Flags, size: int, true: int
 ) -> float:  # fmt: skip
     """log of the intensity of things that are `true` and found by just these specialists."""
     value = thing[size, true]
     for s in range(len(votes)):
-        if knows[s, true] or votes[s]:
+        if (knows[s, true] and looked[s]) or votes[s]:
             p, state = parent[s], 0
-            if p >= 0 and (knows[p, true] or votes[p]):
+            if p >= 0 and ((knows[p, true] and looked[p]) or votes[p]):
                 state = 2 if votes[p] else 1
             value += presence[s, state, size, true, 1 if votes[s] else 0]
     return float(value)
@@ -148,7 +148,7 @@ def _log_seen(
 @kernel
 def _log_absent(
     founds: F64, joins: F64, noise: F64, other: F64, kin: F64, knows: Flags,
-    voters: I64, n: int, labels: I64, votes: Flags, specialists: I64, size: int, founding: F64,
+    voters: I64, n: int, labels: I64, votes: Flags, looked: Flags, specialists: I64, size: int, founding: F64,
 ) -> float:  # fmt: skip
     """log of the intensity of clusters like this one where nothing is; `founding` (S,) gets who imagined it first."""
     top = -np.inf
@@ -156,7 +156,7 @@ def _log_absent(
         f, said = specialists[voters[i]], labels[voters[i]]
         value = founds[f, size] + noise[said]
         for s in range(len(votes)):
-            if s != f and (votes[s] or knows[s, said]):
+            if s != f and (votes[s] or (knows[s, said] and looked[s])):
                 value += joins[1 if votes[s] else 0, f, s]
         for j in range(n):
             if j != i:
@@ -264,12 +264,14 @@ def weigh(
     ignored: Flags,
     llr: F64,
     t: Tables,
+    looked: Flags,
     imagined: F64,
     rows: I64,
 ) -> tuple[F64, I64, F64, F64]:
     """Posterior of every cluster; of several boxes of a specialist its first member counts.
 
-    `sizes` (k,) 0..2; boxes that are `ignored` (n,) have no vote; `llr` (n,) is the evidence of each box's score.
+    `sizes` (k,) 0..2; boxes that are `ignored` (n,) have no vote; `llr` (n,) is the evidence of each box's score; a
+    specialist that has not `looked` (k, S) could not vote, so its silence says nothing.
     `imagined` (k, S) is filled with P(nothing is there, and this specialist imagined it first), and `rows` (k, S) with
     the box by which each specialist voted (-1 stays where it did not).
 
@@ -300,14 +302,14 @@ def weigh(
         _shares(kin, ranks, voters, n, specialists, u)
         several = _distinct(voters, n, labels, said)
         for i in range(several):
-            logs[i] = _log_seen(thing, presence, knows, parent, votes, size, said[i])
+            logs[i] = _log_seen(thing, presence, knows, parent, votes, looked[c], size, said[i])
             for j in range(n):
                 m = voters[j]
                 logs[i] += u[j] * (llr[m] + _log_said(right, wrong, error, rest, share, error_keys, above_keys,
                                                       specialists[m], labels[m], said[i]))  # fmt: skip
         best[c], present, certainty[c] = _choose(said, logs, several)
         absent = _log_absent(founds, joins, noise, other, kin, knows,
-                             voters, n, labels, votes, specialists, size, first)  # fmt: skip
+                             voters, n, labels, votes, looked[c], specialists, size, first)  # fmt: skip
         exists[c] = 1.0 / (1.0 + np.exp(min(absent - present, 700.0)))
         _place(precision, bias, voters, n, boxes, specialists, size, u, c, places)
         for i in range(n):

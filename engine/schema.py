@@ -167,6 +167,8 @@ PREDICTED_READINGS: Final = _schema(_ID, _QUAD_FIELD, _f(TEXT, pa.string()), _f(
 PREDICTED_TEXTS: Final = _schema(_ID, _f(TEXT, pa.string()), _f(GRANULARITY, pa.string()), _f(SCORE, _F32))
 CROP_TEXTS: Final = _schema(_ID, _f(REGION_ID, pa.string()), _f(TEXT, pa.string()), _f(SCORE, _F32))
 SIMILARITIES: Final = _schema(_ID, _f(REGION_ID, pa.string()), _f(TEXT, pa.string()), _f(SIMILARITY, _F32))
+# How alike two labels are; both ways, and under an image in which the first was said.
+LIKENESS: Final = _schema(_ID, _f(LABEL, pa.string()), _f(TEXT, pa.string()), _f(SIMILARITY, _F32))
 PREDICTED_PHRASES: Final = _schema(_ID, _f(PHRASE_ID, pa.string()), _BOX_FIELDS, _f(SCORE, _F32))
 PREDICTED_MASKS: Final = _schema(
     _ID, _f(REGION_ID, pa.string()), _f(PHRASE_ID, pa.string()), _BOX_FIELDS, _f(MASK, pa.string()), _f(SCORE, _F32)

@@ -67,6 +67,14 @@ def reject(where: NDArray[np.bool_], reason: str, value: ArrayLike = np.nan, thr
     )
 
 
+def below(values: ArrayLike, threshold: float) -> NDArray[np.bool_]:
+    """Which values (n,) are under a threshold; NaN counts as under it.
+
+    Compared as float32, as which all scores are kept: 0.9 read back from a table is a little less than 0.9.
+    """
+    return np.asarray(~(np.asarray(values, np.float32) >= np.float32(threshold)))
+
+
 def first(decisions: Sequence[Decision]) -> Decision:
     """Combine decisions over the same rows: the first reason wins.
 

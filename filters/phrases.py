@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from engine.errors import ConfigError
-from filters.decision import Decision, reject
+from filters.decision import Decision, below, reject
 from filters.registry import Chosen, choose
 
 PhraseChecks = Annotated[Chosen, BeforeValidator(partial(choose, "phrases"))]
@@ -135,7 +135,7 @@ def too_long(phrases: Sequence[str] | pa.Array, max_words: int) -> Decision:
 
 def score(scores: NDArray[np.floating], threshold: float) -> Decision:
     """Reject phrase scores (n,) under the threshold; NaN counts as under it."""
-    return reject(~(np.asarray(scores, np.float64) >= threshold), "phrase score", scores, threshold)
+    return reject(below(scores, threshold), "phrase score", scores, threshold)
 
 
 def surplus(rank: NDArray[np.integer], number: NDArray[np.integer]) -> Decision:

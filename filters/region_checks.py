@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from filters.decision import Decision, first, reject
+from filters.decision import Decision, below, first, reject
 from filters.registry import FilterConfig, declare
 
 # Scripts as RE2 names them, which OCR engines are made for.
@@ -109,14 +109,15 @@ def scribble(regions: RegionColumns, config: Scribble) -> Decision:
     """Reject readings with too few letters and digits, a single unsure one, or letters of another script."""
     text = pc.fill_null(regions.text, "")
     count = _count(text, r"[\p{L}\p{N}]")
-    unsure = (count <= 1) & (regions.confidence < config.min_confidence_short)
+    unsure = (count <= 1) & below(regions.confidence, config.min_confidence_short)
     found = [
         reject(regions.writing & (count < config.min_characters), "no writing", count, config.min_characters),
         reject(regions.writing & unsure, "single character", regions.confidence, config.min_confidence_short),
     ]
     if config.scripts:
-        own = _count(text, "[" + "".join(rf"\p{{{script}}}" for script in config.scripts) + "]")
-        other = _count(text, r"\p{L}") - own
+        # Letters that scripts share are of each: the long vowel mark of "コーヒー", the micro sign.
+        own = "".join(rf"\p{{{script}}}" for script in (*config.scripts, "Common", "Inherited"))
+        other = _count(pc.replace_substring_regex(text, f"[{own}]", ""), r"\p{L}")
         found.append(reject(regions.writing & (other > 0), "script", other, 0))
     return first(found)
 

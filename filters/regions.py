@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from filters.decision import Decision, reject
+from filters.decision import Decision, below, reject
 from filters.registry import Chosen, choose
 
 
@@ -46,7 +46,7 @@ def degenerate(boxes: NDArray[np.floating]) -> Decision:
 
 def score(scores: NDArray[np.floating], threshold: float, reason: str = "score") -> Decision:
     """Reject scores (n,) under the threshold; NaN counts as under it."""
-    return reject(~(np.asarray(scores, np.float64) >= threshold), reason, scores, threshold)
+    return reject(below(scores, threshold), reason, scores, threshold)
 
 
 def size(boxes: NDArray[np.floating], min_side: float) -> Decision:

@@ -40,6 +40,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "grounders": {"label_match": {"uses": "label_match"}},
     "writers": {"template": {"uses": "template"}},
 }
+# Tables whose specialists are votes of one column, or have texts in one table: a name must mean one of them.
+_TOGETHER = (("captioners", "writers"), ("detectors", "readers"), ("detectors", "segmenters"))
 # Names become folders of OUT and parts of ids.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 GPU_FRACTIONS = (0.0, 0.0625, 0.125, 0.25, 0.5, 1.0)
@@ -157,9 +159,11 @@ def specialists_of(config: Config, where: str = "configuration") -> dict[str, li
         named = {"parser": entries} if table == "parser" else entries
         # Sorted: in which order a file names its specialists must not change an annotation.
         chosen[table] = [_chosen(table, role, name, entry, where) for name, entry in sorted(named.items()) if entry]
-    clash = {c.name for c in chosen["captioners"]} & {c.name for c in chosen["writers"]}
-    if clash:
-        raise ConfigError(f"{where}: a captioner and a writer are both called {min(clash)!r}; rename one")
+    for one, other in _TOGETHER:
+        clash = {c.name for c in chosen[one]} & {c.name for c in chosen[other]}
+        if clash:
+            names = f"a {ROLES[one]} and a {ROLES[other]}"
+            raise ConfigError(f"{where}: {names} are both called {min(clash)!r}; rename one")
     return chosen
 
 

@@ -1,6 +1,7 @@
 """What `fld explain` prints: the dictionary of `pipelines.explain.explain` as lines of at most 100 columns."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from textwrap import wrap
@@ -16,6 +17,8 @@ _WIDTH: Final = 100
 _WORDS: Final = 44  # columns of words beside others; a longer text has lines of its own
 _NARROWEST: Final = 12  # columns that words keep where a line would be too long
 _SHOWN: Final = 8  # rows of a stage, unless everything is asked for
+# What a terminal may take for a command: names of files and what models say are anybody's.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Columns that stand side by side, in this order, with their heads; the others are lines below, or are not shown.
 _NAMES: Final = {s.REGION_ID: "region", s.PHRASE_ID: "phrase id", s.TEXT_ID: "text id"}
 _COLUMNS: Final = {
@@ -34,7 +37,12 @@ _SHOWN_ELSEWHERE: Final = frozenset(
 
 
 def render(story: Mapping[str, Any], everything: bool = False) -> Iterator[str]:
-    """The lines. Of each stage the first rows, kept ones before rejected ones; all with `everything`."""
+    """The lines. Of each stage the first rows, kept ones before rejected ones; all with `everything`. No line has a
+    control character."""
+    return (_CONTROL.sub("\N{REPLACEMENT CHARACTER}", line) for line in _lines(story, everything))
+
+
+def _lines(story: Mapping[str, Any], everything: bool) -> Iterator[str]:
     image_id = story[s.IMAGE_ID]
     yield image_id
     yield from _wrapped(f"from {story[s.URI]}", "  ")

@@ -213,12 +213,17 @@ class _Builder:
             )
         if objects.method == "weighted" or objects.weights or len(machines) < _CROWD:
             return []
-        config = settings.clusters_config(self.config.consensus)
-        given = {"config": config, **self._detectors(), **self._words((decide.RELIABILITY,))}
+        given = {
+            "min_score": objects.min_score,
+            "fusion": objects.fusion,
+            **self._detectors(),
+            "gold": self._gold("detectors"),
+            **self._words((decide.RELIABILITY,)),
+        }
         self.made.append(
             Estimate(
                 decide.RELIABILITY,
-                1,
+                2,
                 (INGEST, *detect),
                 reliability.SCHEMA,
                 self.config.consensus.reliability.sample,

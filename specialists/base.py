@@ -134,6 +134,13 @@ class HasWeights(Protocol):
     def weights(self) -> Sequence[Path]: ...
 
 
+class HasLikeness(Protocol):
+    """Optional, for a scorer that also knows how alike words are."""
+
+    def likeness(self, words: Sequence[str]) -> NDArray[np.float32]:
+        """The cosine of every two of n words as names of things: (n, n), -1..1."""
+
+
 class HasDescribe(Protocol):
     """Optional, for a captioner of crops that says more than one thing of an image: only the brief text of a crop."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from specialists.open_clip_models import Vocabulary
 
 EXAMPLE: Final = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
+_PROMPT: Final = "a photo of a {}"
 _TEXTS_AT_ONCE: Final = 256  # 256 texts of 77 tokens take 0.5 GB in the text tower of ViT-L-14
 
 
@@ -81,6 +82,13 @@ class OpenClipScorer:
         for i, row in zip(asked, np.clip(cosines, -1, 1), strict=True):
             answers[i] = row[[place[text] for text in texts[i]]]
         return answers
+
+    def likeness(self, words: Sequence[str]) -> NDArray[np.float32]:
+        """The cosine of every two of n words as names of things in a photograph (Radford et al. 2021, section 3.1.4)."""
+        if not words:
+            return np.zeros((0, 0), np.float32)
+        found = self._encode_texts([_PROMPT.format(word) for word in words])
+        return np.clip(found @ found.T, -1, 1)
 
     def _encode_images(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """Unit vectors (n, width)."""

@@ -111,7 +111,7 @@ def decide(
     if learned is None:
         weighed = _by_scores(things, config.objects, vocabularies, answered)
     else:
-        weighed = _by_reliability(things, frames, config.objects, vocabularies, learned)
+        weighed = _by_reliability(things, frames, config.objects, vocabularies, answered, learned)
     extra = {s.LABEL: weighed.labels, s.MASK: _best_masks(things, weighed)}
     parts = [_rows(frames, things, weighed, config.objects.ask, OBJECT, extra)]
     parts.append(_writing(frames, readings, config.writing, gold, answered))
@@ -155,13 +155,15 @@ def _by_reliability(
     frames: Frames,
     config: ObjectsConfig,
     vocabularies: Mapping[str, Sequence[str] | None],
+    answered: Mapping[str, NDArray[np.bool_]],
     learned: Learned,
 ) -> _Weighed:
     """Human boxes keep their own word; all others have the one word that is used for the thing in this run."""
     reliabilities, concepts = reconciled(learned, things.names, vocabularies, things.pool.names)
     columns = things.columns
     named = type(columns)(columns.boxes, columns.scores, columns.specialists, concepts[columns.labels], columns.offsets)
-    fused = fuse(named, reliabilities, config.fusion, things.gold, ~things.early.kept)
+    silent = c.absent(things.pool.names, answered, len(frames.ids))
+    fused = fuse(named, reliabilities, config.fusion, things.gold, ~things.early.kept, silent)
     clusters, image = fused.clusters, fused.clusters.groups()
     limits = np.column_stack([frames.widths[image], frames.heights[image]] * 2).astype(np.float64)
     boxes = np.clip(fused.boxes, 0.0, limits)
@@ -245,7 +247,4 @@ def _knows(vocabulary: Sequence[str] | None, labels: list[str]) -> list[bool]:
 
 def _answers(pool: c.Pool, answered: Mapping[str, NDArray[np.bool_]], clusters: Clusters) -> NDArray[np.bool_]:
     """Whether each specialist answered for the image of each cluster: (specialists, clusters)."""
-    image = clusters.groups()
-    everywhere = np.ones(len(image), bool)
-    rows = [answered[name][image] if name in answered else everywhere for name in pool.names]
-    return np.array(rows, bool).reshape(len(pool.names), len(image))
+    return ~c.absent(pool.names, answered, len(clusters.offsets) - 1)[clusters.groups()].T

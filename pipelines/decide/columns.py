@@ -44,6 +44,13 @@ class Pool:
         return np.array([given.get(name, 1.0) for name in self.names], np.float64)
 
 
+def absent(specialists: Sequence[str], answered: Mapping[str, NDArray[np.bool_]], n_images: int) -> NDArray[np.bool_]:
+    """Which specialists gave no answer for which images: (images, specialists); those not in `answered` gave all."""
+    everywhere = np.ones(n_images, bool)
+    looked = [answered.get(name, everywhere) for name in specialists]
+    return ~np.array(looked, bool).reshape(len(specialists), n_images).T
+
+
 def pool(groups: Mapping[str, Grouped], schema: pa.Schema, n_images: int) -> Pool:
     """Put the tables of several specialists together; of an image first those of the first name in sorted order.
 

@@ -39,10 +39,17 @@ class GroundingsConfig(BaseModel):
     )
 
 
-def decide(frames: Frames, phrases: Grouped, groundings: Mapping[str, Grouped], config: GroundingsConfig) -> pa.Table:
+def decide(
+    frames: Frames,
+    phrases: Grouped,
+    groundings: Mapping[str, Grouped],
+    config: GroundingsConfig,
+    answered: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> pa.Table:
     """One row for each phrase and place, a table `engine.schema.DECIDED_TRIPLETS` without regions.
 
-    `phrases` are the rows of DECIDED_PHRASES that were asked, `groundings` by grounder (PREDICTED_PHRASES). Confidence is
+    `phrases` are the rows of DECIDED_PHRASES that were asked, `groundings` by grounder (PREDICTED_PHRASES), `answered`
+    (images,) for which images a grounder answered at all (absent: for every image). Confidence is
     the mean score over the grounders (`consensus.phrases.merge`), `phrase_score` that of the phrase's best place. Rows
     stand by phrase, then in descending confidence. Reasons in order: degenerate, score, unlikely.
 
@@ -60,7 +67,9 @@ def decide(frames: Frames, phrases: Grouped, groundings: Mapping[str, Grouped], 
         columns.labels,
         columns.offsets,
     )
-    merged = merge(clean, pool.weights(config.weights, "consensus.phrases"), config.fusion, ~early.kept)
+    weights = pool.weights(config.weights, "consensus.phrases")
+    silent = c.absent(pool.names, answered or {}, len(frames.ids))[phrases.image_index()]
+    merged = merge(clean, weights, config.fusion, ~early.kept, silent)
     unlikely = region_filters.score(merged.scores, config.ask, "unlikely")
     decision = first([early.take(merged.clusters.winners), unlikely])
     table = _rows(phrases.table, pool, merged, rows, decision)

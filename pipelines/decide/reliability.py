@@ -14,10 +14,12 @@ from consensus.reliability import Reliabilities
 from consensus.unmet import with_unmet
 from consensus.vocabulary import Vocabulary
 from engine.grouped import Grouped
+from pipelines.decide import columns as c
 from pipelines.decide import said
 
 _NOTHING = "thing"  # stands for labels where there are none
 Vocabularies = Mapping[str, Sequence[str] | None]
+Answered = Mapping[str, NDArray[np.bool_]]  # by specialist the images (n,) that it answered for; absent: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,11 @@ class _Heard:
     columns: BoxColumns
     names: list[str]
     gold: NDArray[np.bool_]
+    absent: NDArray[np.bool_]
 
 
 def learn(
-    shards: Iterable[tuple[int, Mapping[str, Grouped]]],
+    shards: Iterable[tuple[int, Mapping[str, Grouped], Answered]],
     specialists: Sequence[str],
     min_score: float,
     fusion: BoxFusionConfig,
@@ -46,13 +49,14 @@ def learn(
     vocabularies: Vocabularies,
     vocabulary: Vocabulary,
 ) -> pa.Table:
-    """The reliabilities of `specialists` (a table `consensus.reliability.SCHEMA`) from (images, detections) of shards.
+    """The reliabilities of `specialists` (a table `consensus.reliability.SCHEMA`) from shards: (images, detections,
+    `Answered`).
 
     Images with a human box count as judged by people: what they did not draw there, of the labels they know, is not
     there. A concept is written by its name in `vocabulary` where a detector uses that, else by the word used most.
     """
     names = sorted(specialists)
-    heard = [_heard(detections, n, min_score, gold) for n, detections in shards]
+    heard = [_heard(detections, n, min_score, gold, answered) for n, detections, answered in shards]
     labels = _words_for(heard, vocabularies, vocabulary)
     number = {vocabulary.name(label): i for i, label in enumerate(labels)}
     found = [_shard(part, number, vocabulary) for part in heard]
@@ -80,13 +84,15 @@ def reconciled(
     return whole, np.array([number[vocabulary.name(word)] for word in words], np.int64)
 
 
-def _heard(detections: Mapping[str, Grouped], n_images: int, min_score: float, gold: frozenset[str]) -> _Heard:
+def _heard(
+    detections: Mapping[str, Grouped], n_images: int, min_score: float, gold: frozenset[str], answered: Answered
+) -> _Heard:
     given = said.objects(detections, n_images, min_score, gold)
     kept, columns = given.early.kept, given.columns
     before = np.concatenate([[0], np.cumsum(kept)])
     part = BoxColumns(columns.boxes[kept], columns.scores[kept], columns.specialists[kept], columns.labels[kept],
                       before[columns.offsets].astype(np.int64))  # fmt: skip
-    return _Heard(part, given.names, given.gold[kept])
+    return _Heard(part, given.names, given.gold[kept], c.absent(given.pool.names, answered, n_images))
 
 
 def _shard(heard: _Heard, number: Mapping[str, int], vocabulary: Vocabulary) -> Shard:
@@ -96,7 +102,7 @@ def _shard(heard: _Heard, number: Mapping[str, int], vocabulary: Vocabulary) -> 
     judged = np.zeros(len(columns.offsets) - 1, bool)
     judged[columns.groups()[heard.gold]] = True
     named = BoxColumns(columns.boxes, columns.scores, columns.specialists, labels, columns.offsets)
-    return Shard(named, heard.gold, judged)
+    return Shard(named, heard.gold, judged, heard.absent)
 
 
 def _words_for(heard: Iterable[_Heard], vocabularies: Vocabularies, vocabulary: Vocabulary) -> list[str]:

@@ -21,7 +21,7 @@ from engine.errors import StoreError
 from engine.grouped import Frames, Grouped
 from engine.tokens import Tokens
 from filters import texts as filters
-from filters.decision import Decision, first, reject
+from filters.decision import Decision, below, first, keep, reject
 from filters.enhance import enhanced
 from filters.registry import Chosen, ask, choose
 from filters.syntax import Measures, measures
@@ -231,8 +231,10 @@ def _limits(measured: Measures, granularity: NDArray[np.int64], config: TextFilt
 
 
 def _similar(similarity: NDArray[np.float64], config: TextsConfig) -> Decision:
-    threshold = -np.inf if config.min_similarity is None else config.min_similarity
-    return reject(similarity < threshold, "similarity", similarity, threshold)
+    if config.min_similarity is None:
+        return keep(len(similarity))
+    low = below(similarity, config.min_similarity) & ~np.isnan(similarity)
+    return reject(low, "similarity", similarity, config.min_similarity)
 
 
 def _agreement(

@@ -113,7 +113,11 @@ def _meant(phrase: Sequence[str], lemma: str, number: Mapping[str, int], words: 
 
 
 def sightings(regions: Grouped, labels: Sequence[str], spoke: NDArray[np.bool_]) -> Sightings:
-    """What detectors saw of every label in every image, from all rows of DECIDED_REGIONS, rejected ones too."""
+    """What detectors saw of every label in every image, from all objects of DECIDED_REGIONS, rejected ones too.
+
+    What readers read is no sighting: a sign may well say "dog".
+    """
+    regions = regions.where(pc.equal(regions.table.column(s.KIND), OBJECT))
     table = regions.table
     image = regions.image_index()
     level = np.zeros((len(regions.offsets) - 1, len(labels)), np.int8)
@@ -123,8 +127,7 @@ def sightings(regions: Grouped, labels: Sequence[str], spoke: NDArray[np.bool_])
     )
     said = pc.struct_field(votes.flatten(), s.LABEL)
     _raise(level, image[owner], said, labels, DOUBTED)
-    accepted = c.flags(pc.and_(pc.is_null(table.column(s.REASON)), pc.equal(table.column(s.KIND), OBJECT)))
-    rows = np.flatnonzero(accepted)
+    rows = np.flatnonzero(c.flags(pc.is_null(table.column(s.REASON))))
     _raise(level, image[rows], c.take(table.column(s.LABEL), rows), labels, ACCEPTED)
     return Sightings(level, spoke)
 

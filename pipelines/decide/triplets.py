@@ -81,9 +81,9 @@ def decide(
     linked = _linked(table, phrase, phrases, regions, config.region_iou, words or {})
     value = confirm(c.floats(table, s.CONFIDENCE), linked.named, linked.contradicted)
     numbers = phrases.table.column(s.NUMBER).to_numpy().astype(np.int64)
-    best = np.zeros(phrases.table.num_rows)
-    np.maximum.at(best, phrase, np.where(counted, value, 0.0))
     stray = _only_by(table, blind) & c.flags(pc.is_null(linked.region))
+    best = np.zeros(phrases.table.num_rows)
+    np.maximum.at(best, phrase, np.where(counted & ~stray, value, 0.0))
     decision = first(
         [reject(stray, "no region"), _decision(phrase, counted & ~stray, value, best[phrase], numbers, config)]
     )

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from consensus.boxes import BoxFusionConfig
 from consensus.reliability import Reliabilities
 from consensus.vocabulary import Vocabulary
 from engine import schema as s
@@ -54,7 +55,7 @@ class DecisionStage:
     schema: pa.Schema
     decide: Decide
     settings: Mapping[str, Any]
-    revision: int = 2
+    revision: int = 3
     resources: Resources = Resources()
     batch_size: int | None = None
     pixels: bool = False
@@ -76,17 +77,15 @@ def images(batch: Batch, config: ImageFilterConfig) -> pa.Table:
 
 def reliability(
     batches: Iterable[Batch],
-    config: ClustersConfig,
+    min_score: float,
+    fusion: BoxFusionConfig,
     gold: frozenset[str],
     vocabularies: Mapping[str, list[str] | None],
     vocabulary: Vocabulary,
 ) -> pa.Table:
     """What the detectors of a sample of shards tell about each other → `consensus.reliability.SCHEMA`."""
-    shards = ((len(batch), said_by(batch, "detect.")) for batch in batches)
-    objects = config.objects
-    return reliability_.learn(
-        shards, sorted(vocabularies), objects.min_score, objects.fusion, gold, vocabularies, vocabulary
-    )
+    shards = ((len(batch), said_by(batch, "detect."), _answered(batch, "detect.")) for batch in batches)
+    return reliability_.learn(shards, sorted(vocabularies), min_score, fusion, gold, vocabularies, vocabulary)
 
 
 def clusters(
@@ -154,7 +153,8 @@ def phrases(batch: Batch, config: PhrasesConfig, texts: str) -> pa.Table:
 def groundings(batch: Batch, config: GroundingsConfig) -> pa.Table:
     """Consensus of grounders → DECIDED_TRIPLETS."""
     asked = one_input(batch, "chunks").kept()
-    return groundings_.decide(Frames.of(batch.images), asked, said_by(batch, "ground"), config)
+    said, answered = said_by(batch, "ground"), _answered(batch, "ground")
+    return groundings_.decide(Frames.of(batch.images), asked, said, config, answered)
 
 
 def triplets(batch: Batch, config: TripletsConfig, vocabulary: Vocabulary, blind: frozenset[str]) -> pa.Table:
@@ -227,7 +227,7 @@ def _answered(batch: Batch, prefix: str) -> dict[str, NDArray[np.bool_]]:
     """For each specialist the images that it answered for at all; those in its quarantine it could not see."""
     ids = batch.images.column(s.IMAGE_ID).to_pylist()
     return {
-        stage.removeprefix(prefix): np.array([i not in missing for i in ids], bool)
+        stage.partition(".")[2]: np.array([i not in missing for i in ids], bool)
         for stage, missing in batch.missing.items()
         if stage.startswith(prefix) and missing
     }

@@ -15,7 +15,7 @@ from engine.grouped import Frames, Grouped
 from engine.records import Captions, Image, Phrases, Readings, Scene
 from filters import enhance
 from pipelines.decide.categories import category_phrases
-from pipelines.decide.columns import pool
+from pipelines.decide.columns import normal, pool
 from pipelines.decide.said import OBJECT, WRITING
 from pipelines.decide.texts import text_ids
 from pipelines.decide.tokens import tokens_table
@@ -27,6 +27,7 @@ Answer = Callable[[Any, Batch], Output]
 _READERS_OF_TEXTS = ("parser", "scorer")
 _CROP_MARGIN = 0.1  # of the box's sides, so that a captioner sees where a thing stands; our choice
 _CONTEXT_MARGIN = 0.5  # of the box's sides: what is around a thing may be what its text speaks of; our choice
+_ALIKE = 0.5  # words with a smaller cosine are not told; no setting accepts less
 _CONTEXT_WEIGHT = 0.25  # of the similarity with that, beside the crop's own; our choice
 
 
@@ -95,7 +96,8 @@ def describe(captioner: Any, batch: Batch) -> Output:
     said: list[Captions] = []
     caption = getattr(captioner, "describe", captioner.caption)
     for lo in range(0, len(crops), captioner.config.batch_size):
-        said += caption(crops[lo : lo + captioner.config.batch_size])
+        asked = crops[lo : lo + captioner.config.batch_size]
+        said += _each_answered(caption(asked), len(asked), "crops")
     texts = [(owners[i], regions[i], text, float(score)) for i, c in enumerate(said) for text, score in _briefs(c)]
     columns = zip(*texts, strict=True) if texts else [[]] * len(s.CROP_TEXTS)
     arrays = [pa.array(list(c), f.type, from_pandas=True) for c, f in zip(columns, s.CROP_TEXTS, strict=True)]
@@ -135,6 +137,24 @@ def score_texts(scorer: Any, batch: Batch) -> Output:
     scores = _answers(batch, scorer.score(rows.images_of(batch), texts))
     owners = [(image_id, None) for image_id in _ids(batch)]
     return Output(_similarities(owners, texts, scores))
+
+
+def compare(scorer: Any, batch: Batch) -> Output:
+    """Scorer: the labels that detectors gave → LIKENESS, of those that are anything alike."""
+    tables = [group.table.select([s.IMAGE_ID, s.LABEL]) for group in said_by(batch, "detect.").values()]
+    table = pa.concat_tables(tables)
+    words = normal(table.column(s.LABEL))
+    met: dict[str, str] = {}
+    for image_id, word in sorted(zip(table.column(s.IMAGE_ID).to_pylist(), words.to_pylist(), strict=True)):
+        met.setdefault(word, image_id)
+    names = sorted(word for word in met if word)
+    alike = np.asarray(scorer.likeness(names), np.float32)
+    if alike.shape != (len(names), len(names)):
+        raise StageFailed(f"a scorer compared {len(names)} words and answered {alike.shape}")
+    one, other = np.nonzero((alike >= _ALIKE) & ~np.eye(len(names), dtype=bool))
+    columns = [[met[names[i]] for i in one], [names[i] for i in one], [names[i] for i in other], alike[one, other]]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, s.LIKENESS, strict=True)]
+    return Output(Grouped.of(pa.Table.from_arrays(arrays, schema=s.LIKENESS), _ids(batch)).table)
 
 
 def score_regions(scorer: Any, batch: Batch) -> Output:
@@ -185,8 +205,12 @@ class Parse:
 
 
 def _answers(batch: Batch, answers: Sequence[Any]) -> Sequence[Any]:
-    if len(answers) != len(batch):
-        raise StageFailed(f"a specialist gave {len(answers)} answers for {len(batch)} images")
+    return _each_answered(answers, len(batch), "images")
+
+
+def _each_answered(answers: Sequence[Any], n: int, what: str) -> Sequence[Any]:
+    if len(answers) != n:
+        raise StageFailed(f"a specialist gave {len(answers)} answers for {n} {what}")
     return answers
 
 

@@ -39,7 +39,7 @@ def world(n_images, rng, words=None):
 
 def learned(these, said, gold=frozenset(), vocabularies=None):
     known = dict.fromkeys(said) | (vocabularies or {})
-    table = reliability.learn([(len(these.ids), said)], list(said), 0.1, BoxFusionConfig(), gold, known, WORDS)
+    table = reliability.learn([(len(these.ids), said, {})], list(said), 0.1, BoxFusionConfig(), gold, known, WORDS)
     return Learned(Reliabilities.from_table(table), WORDS)
 
 
