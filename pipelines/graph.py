@@ -96,8 +96,10 @@ class _Builder:
             mask += self._ground("write.", write, _one(reparsed), "details", (), decide.DETAILS)
         drawn = {"config": consensus.masks, "gold": self._gold("detectors", "segmenters")}
         self._decide("masks", ["clusters", *detect, *mask], s.DECIDED_MASKS, decide.masks, drawn)
-        others = [stage.name for stage in self.made if not isinstance(stage, Estimate) and stage.name != INGEST]
-        inputs = (INGEST, *others)
+        estimates = [stage for stage in self.made if isinstance(stage, Estimate)]
+        apart = {INGEST, *(stage.name for stage in estimates)}
+        apart |= {name for name in (i for stage in estimates for i in stage.inputs) if name.startswith("compare.")}
+        inputs = (INGEST, *(stage.name for stage in self.made if stage.name not in apart))
         self.made.append(Sink("publish", 2, inputs, s.PUBLISHED, tables_of))
         return self.made, self._notes()
 
@@ -107,9 +109,18 @@ class _Builder:
             self._specialist(chosen, f"{prefix}.{chosen.name}", inputs, schema, answer) for chosen in self.chosen[table]
         ]
 
-    def _specialist(self, chosen: Chosen, name: str, inputs: tuple[str, ...], schema: pa.Schema, answer: Answer) -> str:
+    def _specialist(
+        self,
+        chosen: Chosen,
+        name: str,
+        inputs: tuple[str, ...],
+        schema: pa.Schema,
+        answer: Answer,
+        words: bool = False,
+    ) -> str:
+        """`words`: it is asked about words alone, all of a shard at once, as the parser is."""
         card, config = chosen.card, chosen.config
-        whole_shard = card.role == "parser"
+        words = words or card.role == "parser"
         self.made.append(
             SpecialistStage(
                 name=name,
@@ -120,8 +131,8 @@ class _Builder:
                 schema=schema,
                 answer=answer,
                 resources=Resources(card.cpus, card.gpus),
-                batch_size=None if whole_shard else config.batch_size,
-                pixels=card.pixels,
+                batch_size=None if words else config.batch_size,
+                pixels=card.pixels and not words,
             )
         )
         return name
@@ -219,12 +230,17 @@ class _Builder:
             **self._detectors(),
             "gold": self._gold("detectors"),
             **self._words((decide.RELIABILITY,)),
+            "min_likeness": self.config.consensus.reliability.min_likeness,
         }
+        able = [c for c in self.chosen["scorers"] if hasattr(c.card.cls, "likeness")]
+        alike = [
+            self._specialist(c, f"compare.{c.name}", tuple(detect), s.LIKENESS, roles.compare, words=True) for c in able
+        ]
         self.made.append(
             Estimate(
                 decide.RELIABILITY,
                 2,
-                (INGEST, *detect),
+                (INGEST, *detect, *alike),
                 reliability.SCHEMA,
                 self.config.consensus.reliability.sample,
                 partial(decide.reliability, **given),

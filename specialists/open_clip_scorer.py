@@ -88,7 +88,7 @@ class OpenClipScorer:
         if not words:
             return np.zeros((0, 0), np.float32)
         found = self._encode_texts([_PROMPT.format(word) for word in words])
-        return np.clip(found @ found.T, -1, 1)
+        return np.asarray(np.clip(found @ found.T, -1, 1), np.float32)
 
     def _encode_images(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """Unit vectors (n, width)."""

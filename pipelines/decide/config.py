@@ -49,6 +49,13 @@ class ReliabilityConfig(_Table):
         description="shards, the first of the plan, that are learned from; while a source has fewer, its growth "
         "is learned from, and what follows is computed anew (our choice)",
     )
+    min_likeness: float = Field(
+        0.9,
+        ge=0.5,
+        le=1.0,
+        description="words that the table does not know mean the same from this cosine of a scorer's on, unless one "
+        "detector knows both (our choice)",
+    )
     words: tuple[str, ...] = Field(
         (), description="lines `name < broader : alias, alias` beside the shipped table of words for things"
     )

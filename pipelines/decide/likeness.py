@@ -8,17 +8,16 @@ import pyarrow as pa
 from consensus.vocabulary import Vocabulary
 from engine import schema as s
 
+_SYNTAX = frozenset(",:<#")  # of a vocabulary's lines
 Vocabularies = Mapping[str, Sequence[str] | None]
 
 
-def aliases(
-    told: Iterable[pa.Table], vocabularies: Vocabularies, vocabulary: Vocabulary, least: float
-) -> dict[str, str]:
+def aliases(told: Iterable[pa.Table], vocabularies: Vocabularies, vocabulary: Vocabulary, least: float) -> list[str]:
     """For words that `vocabulary` does not know the word that they stand for, by what scorers `told` (LIKENESS).
 
-    Of all words the most alike is taken, from a mean cosine of `least` on. Two words that one detector tells apart, which
-    is to say that both are in its vocabulary, are two things, however alike. The most alike pairs come first, and a
-    word that others stand for stays.
+    Each as a line of a vocabulary, `other : word`. Of all words the most alike is taken, from a mean cosine of `least` on.
+    Two words that one detector tells apart, which is to say that both are in its vocabulary, are two things, however
+    alike. The most alike pairs come first, and a word that others stand for stays.
     """
     closed = [{word.strip().lower() for word in words} for words in vocabularies.values() if words is not None]
     found: dict[str, str] = {}
@@ -27,11 +26,12 @@ def aliases(
             break
         known = [vocabulary.name(one) in vocabulary.names for one in (word, other)]
         apart = any(word in words and other in words for words in closed)
-        if known[0] or apart or word in found or word in found.values() or other in found:
-            continue
-        if known[1] or other < word:  # of two unknown words one stands for both
-            found[word] = other
-    return found
+        told_before = word in found or word in found.values() or other in found
+        if not (known[0] or apart or told_before) and (
+            known[1] or other < word
+        ):  # of two unknown words the first stays
+            found[word] = vocabulary.name(other)
+    return [f"{found[word]} : {word}" for word in sorted(found) if not _SYNTAX & {*word, *found[word]}]
 
 
 def _means(told: Iterable[pa.Table]) -> dict[tuple[str, str], float]:

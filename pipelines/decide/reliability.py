@@ -5,18 +5,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from consensus.boxes import BoxColumns, BoxFusionConfig
 from consensus.evidence import Shard
 from consensus.learning import estimate
-from consensus.reliability import Reliabilities
+from consensus.reliability import SCHEMA, Reliabilities
 from consensus.unmet import with_unmet
 from consensus.vocabulary import Vocabulary
+from engine import schema as s
 from engine.grouped import Grouped
 from pipelines.decide import columns as c
 from pipelines.decide import said
+from pipelines.decide.likeness import aliases
 
+ALIAS = "alias"  # the kind of rows that make a word another
 _NOTHING = "thing"  # stands for labels where there are none
 Vocabularies = Mapping[str, Sequence[str] | None]
 Answered = Mapping[str, NDArray[np.bool_]]  # by specialist the images (n,) that it answered for; absent: all
@@ -41,29 +45,50 @@ class _Heard:
 
 
 def learn(
-    shards: Iterable[tuple[int, Mapping[str, Grouped], Answered]],
+    shards: Iterable[tuple[int, Mapping[str, Grouped], Answered, Sequence[pa.Table]]],
     specialists: Sequence[str],
     min_score: float,
     fusion: BoxFusionConfig,
     gold: frozenset[str],
     vocabularies: Vocabularies,
     vocabulary: Vocabulary,
+    min_likeness: float = 1.0,
 ) -> pa.Table:
     """The reliabilities of `specialists` (a table `consensus.reliability.SCHEMA`) from shards: (images, detections,
-    `Answered`).
+    `Answered`, LIKENESS of scorers). Words that `vocabulary` does not know become others by `pipelines.decide.likeness`;
+    rows of the kind ALIAS say which, each as a line of a vocabulary.
 
     Images with a human box count as judged by people: what they did not draw there, of the labels they know, is not
     there. A concept is written by its name in `vocabulary` where a detector uses that, else by the word used most.
     """
     names = sorted(specialists)
-    heard = [_heard(detections, n, min_score, gold, answered) for n, detections, answered in shards]
+    heard: list[_Heard] = []
+    told: list[pa.Table] = []
+    for n, detections, answered, alike in shards:
+        heard.append(_heard(detections, n, min_score, gold, answered))
+        told += alike
+    lines = aliases(told, vocabularies, vocabulary, min_likeness)
+    vocabulary = vocabulary.extended(lines)
     labels = _words_for(heard, vocabularies, vocabulary)
     number = {vocabulary.name(label): i for i, label in enumerate(labels)}
     found = [_shard(part, number, vocabulary) for part in heard]
     knows = _knows(names, labels, vocabularies, vocabulary)
     human = np.array([name in gold for name in names], bool)
     above = _above(labels, vocabulary)
-    return estimate(found, names, labels, knows, fusion, gold=human, above=above).to_table()
+    learned = estimate(found, names, labels, knows, fusion, gold=human, above=above).to_table()
+    more = {s.KIND: [ALIAS] * len(lines), s.NUMBER: range(len(lines)), s.LABEL: lines, s.VALUE: [0.0] * len(lines)}
+    rows = [pa.array(more.get(f.name, [None] * len(lines)), f.type) for f in SCHEMA]
+    return pa.concat_tables([learned, pa.table(rows, schema=SCHEMA)])
+
+
+def known(table: pa.Table, vocabulary: Vocabulary) -> Learned:
+    """What `learn` answered, over the same vocabulary.
+
+    Raises:
+        StoreError: the table is not one of reliabilities.
+    """
+    lines = table.filter(pc.equal(table.column(s.KIND), ALIAS)).column(s.LABEL).to_pylist()
+    return Learned(Reliabilities.from_table(table), vocabulary.extended(lines))
 
 
 def reconciled(

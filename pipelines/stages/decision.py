@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from consensus.boxes import BoxFusionConfig
-from consensus.reliability import Reliabilities
 from consensus.vocabulary import Vocabulary
 from engine import schema as s
 from engine.graph import Batch, Output, Resources
@@ -82,10 +81,16 @@ def reliability(
     gold: frozenset[str],
     vocabularies: Mapping[str, list[str] | None],
     vocabulary: Vocabulary,
+    min_likeness: float,
 ) -> pa.Table:
     """What the detectors of a sample of shards tell about each other → `consensus.reliability.SCHEMA`."""
-    shards = ((len(batch), said_by(batch, "detect."), _answered(batch, "detect.")) for batch in batches)
-    return reliability_.learn(shards, sorted(vocabularies), min_score, fusion, gold, vocabularies, vocabulary)
+    names = sorted(vocabularies)
+    shards = ((len(b), said_by(b, "detect."), _answered(b, "detect."), _alike(b)) for b in batches)
+    return reliability_.learn(shards, names, min_score, fusion, gold, vocabularies, vocabulary, min_likeness)
+
+
+def _alike(batch: Batch) -> list[pa.Table]:
+    return [group.table for _, group in sorted(said_by(batch, "compare.").items())]
 
 
 def clusters(
@@ -100,8 +105,7 @@ def clusters(
     answered = {**_answered(batch, "detect."), **_answered(batch, "read.")}
     learned = None
     if RELIABILITY in batch.learned:
-        known = Reliabilities.from_table(batch.learned[RELIABILITY])
-        learned = reliability_.Learned(known, vocabulary or Vocabulary.shipped())
+        learned = reliability_.known(batch.learned[RELIABILITY], vocabulary or Vocabulary.shipped())
     return clusters_.decide(
         Frames.of(batch.images), detections, readings, config, gold, vocabularies, answered, learned
     )

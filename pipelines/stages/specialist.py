@@ -20,7 +20,15 @@ from pipelines.decide.said import OBJECT, WRITING
 from pipelines.decide.texts import text_ids
 from pipelines.decide.tokens import tokens_table
 from pipelines.stages import rows
-from pipelines.stages.decision import accepted_regions, chunks_of, crop_text_ids, one_input, published, published_by
+from pipelines.stages.decision import (
+    accepted_regions,
+    chunks_of,
+    crop_text_ids,
+    one_input,
+    published,
+    published_by,
+    said_by,
+)
 from specialists.base import LOCATIONS, Card, SpecialistConfig
 
 Answer = Callable[[Any, Batch], Output]

@@ -1,15 +1,14 @@
 """Things by what was learned about the detectors: calibrated, in one word for a thing, and never without a word."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from consensus.boxes import BoxFusionConfig
-from consensus.reliability import Reliabilities
 from consensus.vocabulary import Vocabulary
 from engine import schema as s
 from pipelines.decide import clusters, reliability
 from pipelines.decide.clusters import ClustersConfig
-from pipelines.decide.reliability import Learned
 from tests.pipelines.decide_tables import frames, grouped, seen
 
 WORDS = Vocabulary.shipped()
@@ -37,10 +36,12 @@ def world(n_images, rng, words=None):
     return these, {name: grouped(s.PREDICTED_REGIONS, rows, these) for name, rows in said.items()}, true
 
 
-def learned(these, said, gold=frozenset(), vocabularies=None):
+def learned(these, said, gold=frozenset(), vocabularies=None, told=()):
     known = dict.fromkeys(said) | (vocabularies or {})
-    table = reliability.learn([(len(these.ids), said, {})], list(said), 0.1, BoxFusionConfig(), gold, known, WORDS)
-    return Learned(Reliabilities.from_table(table), WORDS)
+    table = reliability.learn(
+        [(len(these.ids), said, {}, told)], list(said), 0.1, BoxFusionConfig(), gold, known, WORDS, 0.9
+    )
+    return reliability.known(table, WORDS)
 
 
 def decide(these, said, known, gold=frozenset()):
@@ -72,6 +73,27 @@ def test_a_thing_has_one_word_in_a_run_whoever_names_it():
     words = {row[s.LABEL] for row in decide(these, said, known)}
     assert "domestic dog" not in words
     assert words <= {"dog", "puppy"}
+
+
+def test_where_the_table_is_silent_a_scorer_says_which_word_is_meant():
+    these, said, _ = world(20, np.random.default_rng(6), {"blind": "doggo"})
+
+    def like(word, other, value):
+        rows = [
+            {s.IMAGE_ID: "img0", s.LABEL: a, s.TEXT: b, s.SIMILARITY: value} for a, b in ((word, other), (other, word))
+        ]
+        return pa.Table.from_pylist(rows, schema=s.LIKENESS)
+
+    def words(told, **vocabularies):
+        known = learned(these, said, vocabularies=vocabularies, told=told)
+        return {row[s.LABEL] for row in decide(these, said, known)}
+
+    assert words([]) == {"dog", "doggo"}
+    assert words([like("doggo", "dog", 0.95)]) == {"dog"}
+    assert words([like("doggo", "dog", 0.8)]) == {"dog", "doggo"}
+    assert words([like("doggo", "dog", 0.99), like("doggo", "dog", 0.7)]) == {"dog", "doggo"}  # scorers disagree
+    # whoever knows both words tells them apart
+    assert words([like("doggo", "dog", 0.99)], loud=["dog", "doggo"]) == {"dog", "doggo"}
 
 
 def test_a_word_that_the_sample_never_met_is_no_obstacle():

@@ -84,6 +84,17 @@ def test_similarities_are_open_clips_own_cosines(clip: Path) -> None:
         assert given == pytest.approx(expected.numpy(), abs=0.01)  # pixels may differ by a grey level
 
 
+def test_words_are_compared_as_things_in_a_photograph(clip: Path) -> None:
+    words = ["red square", "blue", "red square"]
+    made = loaded(OpenClipScorer, clip)
+    model, _ = open_clip.create_model_from_pretrained(f"local-dir:{clip}")
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{clip}")
+    with torch.no_grad():
+        own = model.eval().encode_text(tokenizer([f"a photo of a {word}" for word in words]), normalize=True)
+    assert made.likeness(words) == pytest.approx((own @ own.T).numpy(), abs=1e-5)
+    assert made.likeness([]).shape == (0, 0)
+
+
 def test_colours_are_not_swapped(clip: Path) -> None:
     red = np.zeros((20, 30, 3), np.uint8)
     red[..., 0] = 255
