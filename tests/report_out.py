@@ -14,9 +14,13 @@ HOSTILE_LABEL = f"</script><script>{RUN}</script><!--<script>"
 HOSTILE_TEXT = f"a brown dog 🐕 sits near two people <img src=x onerror={RUN}> on the “green” grass &amp"
 
 
+# HTML in a caption is noise; here it has to reach the page.
+UNFILTERED = "\n[filters.texts.checks.leak]\nenabled = false\n"
+
+
 def write_out(root: Path, count: int = 5) -> Path:
     """Build `count` scenes in root / "out": image 1 has a hostile name and caption, every person a hostile label."""
-    write_scenes(root, count, extra="\n[segmenters]\n[writers]\n")
+    write_scenes(root, count, extra="\n[segmenters]\n[writers]\n" + UNFILTERED)
     (root / "images" / "0001.jpg").rename(root / "images" / HOSTILE_NAME)
     for name in ("one", "two", "captions"):
         content = json.loads((root / f"{name}.json").read_text())

@@ -95,7 +95,7 @@ def opened(page, html, width=1280):
     place = page.parent / "opened.html"
     place.write_text(html, encoding="utf-8")
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
-    command += [f"--user-data-dir={page.parent}/profile", f"--window-size={width},900", "--virtual-time-budget=5000"]
+    command += [f"--user-data-dir={page.parent}/profile", f"--window-size={width},900", "--virtual-time-budget=20000"]
     done = subprocess.run([*command, "--dump-dom", f"file://{place}"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
