@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from consensus.vocabulary import Vocabulary
 from engine import schema as s
 from engine.grouped import Frames, Grouped
 from engine.tokens import Tokens
@@ -30,6 +31,7 @@ from pipelines.decide.tokens import tokens_table
 from specialists.label_match import shipped_words
 from specialists.spacy_parser import SpacyParser
 
+AT_ODDS = ("unseen thing", "another image")  # reasons of texts that say other than was seen
 SHIPPED = Path(__file__).parents[2] / "shared" / "data" / "coco50"
 CAPTIONERS = ("good_a", "good_b", "swapping")
 RECALL = (0.5, 0.7, 0.85)  # of small, medium and large things
@@ -83,7 +85,12 @@ def _dropped(
     captions, tokens = _tables(scenes, said, spacy)
     seen = Seen(scenes.regions(_detections(scenes, rng)), {"a": scenes.labels, "b": scenes.labels}, words)
     ways: dict[str, Seen] = {}
-    for name, table in (("plain words", {}), ("with synonyms", words)):
+    known = things.meanings(Vocabulary.shipped(), scenes.labels)
+    for name, table in (
+        ("labels alone, as in builds", {}),
+        ("with the grounder's words", words),
+        ("with the table of words", known),
+    ):
         plain = replace(seen, words=table)
         ways[f"{name}, assumed"] = plain
         ways[f"{name}, learned"] = replace(plain, reliability=texts.learn(scenes.frames, captions, tokens, plain))
@@ -91,9 +98,9 @@ def _dropped(
     answers = {}
     for name, known in ways.items():
         table = texts.decide(scenes.frames, captions, tokens, {}, config, seen=known)
-        answers[name] = np.array([reason == "unseen thing" for reason in table.column(s.REASON).to_pylist()])
+        answers[name] = np.array([reason in AT_ODDS for reason in table.column(s.REASON).to_pylist()])
     alone = texts.decide(scenes.frames, captions, tokens, {}, config)
-    answers["no region, with synonyms"] = _without_region(scenes, said, words, spacy, seen.regions)
+    answers["no region, the grounder's words"] = _without_region(scenes, said, words, spacy, seen.regions)
     agreement = np.nan_to_num(alone.column(s.CONFIDENCE).to_numpy().astype(float), nan=1.0)
     least = np.zeros(len(agreement), bool)
     least[np.argsort(agreement, kind="stable")[: int(swapped.sum())]] = True

@@ -83,7 +83,6 @@ class _Builder:
             "parsed": _one(parsed),
             "gold": self._gold("captioners"),
             "vocabularies": self._detectors()["vocabularies"],
-            "vocabulary": self._vocabulary,
         }
         self._decide("texts", ["regions", *caption, *parsed, *scores], s.DECIDED_TEXTS, decide.texts, texts)
         mask = self._ground("caption.", caption, _one(parsed), "texts", ("clusters",))

@@ -45,7 +45,8 @@ def vocabulary(vocabularies: Mapping[str, Sequence[str] | None]) -> list[str]:
 
 
 def meanings(known: Vocabulary, labels: Sequence[str]) -> dict[str, frozenset[str]]:
-    """Which of `labels` each other word that is known may mean: the same thing, a kind of it, or what it is a kind of."""
+    """Which of `labels` each word that is known may mean: the same thing, a kind of it, or what it is a kind of; none
+    where no label is any of these."""
     by_name: dict[str, set[str]] = {}
     above: dict[str, set[str]] = {}  # labels below a broader word
     for label in labels:
@@ -57,9 +58,7 @@ def meanings(known: Vocabulary, labels: Sequence[str]) -> dict[str, frozenset[st
     for word in sorted(known.names):
         name = known.names[word]
         meant = by_name.get(name, set()) | above.get(name, set())
-        meant = meant.union(*(by_name.get(broad, set()) for broad in known.above(name)))
-        if meant - {word}:
-            found[word] = frozenset(meant)
+        found[word] = frozenset(meant.union(*(by_name.get(broad, set()) for broad in known.above(name))))
     return found
 
 
@@ -67,8 +66,8 @@ def named(tokens: Tokens, texts: Sequence[str], labels: Sequence[str], words: Wo
     """The mentions of things that some detector could have seen.
 
     `words` says which labels a word may mean beyond itself. The longest end of a phrase that is a label or such a word
-    decides ("hot dog" is no dog); the head is tried as it stands and by its lemma. Phrases that deny ("no dog") name
-    nothing, and a text names a thing once.
+    decides ("hot dog" is no dog, and glasses that nobody can see are no glass); the head is tried as it stands and by its
+    lemma. Phrases that deny ("no dog") name nothing, and a text names a thing once.
     """
     found = noun_chunks(tokens, texts)
     number = {label: i for i, label in enumerate(labels)}
@@ -107,7 +106,7 @@ def _meant(phrase: Sequence[str], lemma: str, number: Mapping[str, int], words: 
         for head in (phrase[-1], lemma):
             word = f"{before} {head}".strip()
             found = {number[label] for label in {word, *words.get(word, ())} if label in number}
-            if found:
+            if found or word in words:
                 return tuple(sorted(found))
     return ()
 
