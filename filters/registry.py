@@ -124,7 +124,7 @@ def choose(family: Family, said: Any) -> Chosen:
     for name in said:
         if name not in known:
             near = get_close_matches(str(name), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise ValueError(f"there is no filter of {family} called {name!r}{hint} Known: {', '.join(known)}.")
     asked = [name for name, card in known.items() if name in said or card.judge.__module__ in SHIPPED[family]]
     return {name: _settings(known[name], said.get(name, {})) for name in asked}
