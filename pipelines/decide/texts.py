@@ -115,8 +115,8 @@ def decide(
     with no region); `seen` by detectors; `regions` (DECIDED_REGIONS) say what is written in the images. Confidence is
     the mean of what is known of two: the mean token F1 with the other texts of the image and granularity that passed the
     limits, and the mean probability of the things it names (null: neither is known); each specialist with a text to
-    compare votes by its closest one. Texts of
-    specialists in `gold` are human: only empty and repeated ones are rejected, and their confidence is 1.
+    compare votes by its closest one. Texts of specialists in `gold` are human: only empty and repeated ones are rejected,
+    and their confidence is 1.
     Reasons in order: empty, those of the declared filters (`filters.registry`), the limits of the granularity,
     similarity, another image, unseen thing, duplicate, rank. A text is judged by its image alone.
 
@@ -159,6 +159,15 @@ def decide(
         s.SPECIALIST: c.names_of(pool.names, pool.specialist),
         s.SIMILARITY: c.numbers(similarity, pa.float32()),
         s.CONFIDENCE: c.numbers(np.where(human, 1.0, known_mean([agreed.mean, told.mean])), pa.float32()),
+        **_measure_columns(measured),
+        s.VOTES: _votes(agreed, pool),
+        **decision.columns(),
+    }
+    return c.table(s.DECIDED_TEXTS, columns)
+
+
+def _measure_columns(measured: Measures) -> dict[str, pa.Array]:
+    return {
         s.N_TOKENS: pa.array(measured.n_tokens),
         s.N_OBJECTS: pa.array(measured.n_objects),
         s.N_ATTRIBUTES: pa.array(measured.n_attributes),
@@ -166,10 +175,7 @@ def decide(
         s.N_PROPER_NOUNS: pa.array(measured.n_proper_nouns),
         s.OBJECT_COMPLEXITY: c.numbers(measured.object_complexity, pa.float32()),
         s.ACTION_COMPLEXITY: c.numbers(measured.action_complexity, pa.float32()),
-        s.VOTES: _votes(agreed, pool),
-        **decision.columns(),
     }
-    return c.table(s.DECIDED_TEXTS, columns)
 
 
 def learn(frames: Frames, captions: Mapping[str, Grouped], tokens: Grouped, seen: Seen) -> MentionReliability:

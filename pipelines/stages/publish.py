@@ -11,7 +11,7 @@ from engine import schema as s
 from engine.graph import INGEST, Batch, Fault
 from engine.grouped import Grouped, interleave
 from engine.parquet import canonical
-from pipelines.decide.columns import box_keys
+from pipelines.decide.columns import box_keys, with_column
 from pipelines.decide.rejected import rejected_rows
 from pipelines.stages.decision import DETAILS
 
@@ -72,8 +72,8 @@ def _region_texts(batch: Batch) -> pa.Table:
     regions = regions.filter(pc.is_valid(chosen))
     said = words.take(chosen.drop_null())
     for name in (s.TEXT, s.GRANULARITY, s.SIMILARITY, s.CANDIDATES):
-        regions = _with(regions, name, said.column(name))
-    regions = _with(regions, s.MASK, _masks(batch, regions))
+        regions = with_column(regions, name, said.column(name))
+    regions = with_column(regions, s.MASK, _masks(batch, regions))
     return _finished(regions, s.REGION_TEXT)
 
 
@@ -82,7 +82,7 @@ def _triplets(batch: Batch) -> pa.Table:
     table = _of_both(batch, "triplets", s.DECIDED_TRIPLETS)
     things = batch.inputs["clusters"].table
     region = _looked_up(table.column(s.REGION_ID), things, s.REGION_ID)
-    table = _with(table, s.MASK, pc.coalesce(_masks(batch, things).take(region), _masks(batch, table)))
+    table = with_column(table, s.MASK, pc.coalesce(_masks(batch, things).take(region), _masks(batch, table)))
     return _finished(table, s.TEXT_PHRASE_REGION)
 
 
@@ -128,13 +128,7 @@ def _looked_up(keys: pa.ChunkedArray, table: pa.Table, column: str) -> pa.Array:
     return index.combine_chunks() if isinstance(index, pa.ChunkedArray) else index
 
 
-def _with(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
-    if name in table.column_names:
-        return table.set_column(table.column_names.index(name), name, column)
-    return table.append_column(name, column)
-
-
 def _finished(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The published columns in order, with the round, typed."""
-    table = _with(table, s.ROUND, pa.chunked_array([pa.array(np.full(table.num_rows, FIRST_ROUND, np.int32))]))
+    table = with_column(table, s.ROUND, pa.chunked_array([pa.array(np.full(table.num_rows, FIRST_ROUND, np.int32))]))
     return table.select(schema.names).cast(schema).combine_chunks()
