@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consensus.boxes import BoxColumns, BoxFusionConfig, Clusters, cluster
-from consensus.reliability import BINS, LOGIT_LIMIT, SIZE_LIMITS, SIZES, Model
+from consensus.reliability import BINS, LOGIT_LIMIT, QUARTERS, SIZE_LIMITS, SIZES, Model
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -45,7 +45,8 @@ class Weighed:
 
     `sizes` (k,) 0..2, `exists` (k,) P(something is there), `labels` (k,), `certainty` (k,) P(label | something),
     `places` (k, 4), `imagined` (k, S) P(nothing is there, and that specialist imagined it first).
-    `rows` (k, S) is the box by which a specialist voted, or -1; `evidence` (n,) what each box's score says.
+    `rows` (k, S) is the box by which a specialist voted, or -1; `evidence` (n,) what each box's score says, `quarters`
+    (n,) in which quarter of its specialist's scores it is.
     """
 
     clusters: Clusters
@@ -57,6 +58,7 @@ class Weighed:
     imagined: F64
     rows: I64
     evidence: F64
+    quarters: I64
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,8 @@ def weigh(shard: Shard, model: Model, config: BoxFusionConfig, alone: Flags | No
     again = repeated(columns, model.original) & ~shard.gold
     n, says = len(model.right), columns.specialists.astype(np.int64)
     scores, labels = np.asarray(columns.scores, np.float64), columns.labels.astype(np.int64)
-    llr = weighing.evidence(scores, says, model.score_at, model.score_llr, LOGIT_LIMIT)
+    llr, quarters = weighing.evidence(scores, says, model.score_at, model.score_llr, LOGIT_LIMIT)
+    exact = 1 / model.laxness[says, quarters]
     strength = np.where(again, 0.0, _strength(model, says, llr))  # so a repeat moves nothing
     ordered = BoxColumns(columns.boxes, strength, says, labels, columns.offsets)
     clusters = cluster(ordered, np.ones(n), config, shard.gold, alone)
@@ -138,7 +141,7 @@ def weigh(shard: Shard, model: Model, config: BoxFusionConfig, alone: Flags | No
     imagined, rows = np.zeros((len(clusters), n)), np.full((len(clusters), n), -1)
     exists, best, certainty, places = weighing.weigh(
         clusters.member_offsets, clusters.members, sizes, np.asarray(columns.boxes, np.float64), says, labels,
-        shard.gold | again, llr, weighing.tables(model), shard.present(clusters, n), imagined, rows,
+        shard.gold | again, llr, exact, weighing.tables(model), shard.present(clusters, n), imagined, rows,
     )  # fmt: skip
     silent = (rows < 0).all(axis=1)  # nobody voted, so where it is and its label are as they were found
     best[silent], places[silent] = clusters.labels[silent], box[silent]
@@ -150,7 +153,7 @@ def weigh(shard: Shard, model: Model, config: BoxFusionConfig, alone: Flags | No
         best[of[human]], places[drawn] = labels[clusters.members[human]], box[drawn]
         exists, certainty = np.where(drawn, 1.0, exists), np.where(drawn, 1.0, certainty)
         imagined[drawn] = 0.0
-    return Weighed(clusters, sizes, exists, best, certainty, places, imagined, rows, llr)
+    return Weighed(clusters, sizes, exists, best, certainty, places, imagined, rows, llr, quarters)
 
 
 def judge(shard: Shard, weighed: Weighed, gold_knows: Flags) -> Weighed:
@@ -320,21 +323,25 @@ def _bins(scores: NDArray[np.floating], who: I64, model: Model) -> I64:
 
 
 def _sides(weighed: Weighed, columns: BoxColumns, model: Model) -> F64:
-    """For pairs that found a thing, by size: mass, differences and squared ones of each side: (S, S, 3, 9).
-
-    Relative to the fused box, weighed by Student's t.
+    """For pairs that found a thing, by size and the quarters of both scores: mass, differences and squared ones of each
+    side: (S, S, 3, QUARTERS, QUARTERS, 9). Relative to the fused box, weighed by Student's t.
     """
     n, boxes, place = len(model.right), np.asarray(columns.boxes, np.float64), weighed.places
     extent = np.tile(np.maximum(place[:, 2:] - place[:, :2], 1e-6), 2)
-    by_size = np.eye(len(SIZES))[weighed.sizes]
+    shape = (len(SIZES), QUARTERS, QUARTERS)
 
     def of_pair(a: int, b: int) -> F64:
         both = np.flatnonzero((weighed.rows[:, a] >= 0) & (weighed.rows[:, b] >= 0))
-        d = (boxes[weighed.rows[both, a]] - boxes[weighed.rows[both, b]]) / extent[both]
-        variance = (model.spread[a] + model.spread[b])[weighed.sizes[both]]
+        one, other, size = weighed.rows[both, a], weighed.rows[both, b], weighed.sizes[both]
+        d = (boxes[one] - boxes[other]) / extent[both]
+        qa, qb = weighed.quarters[one], weighed.quarters[other]
+        variance = model.spread[a][size] * model.laxness[a][qa, None] + model.spread[b][size] * model.laxness[b][qb, None]
         off = d - (model.bias[a] - model.bias[b])
         weight = (_DEGREES + 1) / (_DEGREES + off**2 / variance)
-        columns_ = np.concatenate([np.ones((len(both), 1)), weight * d, weight * off**2], axis=1)
-        return np.asarray((by_size[both] * weighed.exists[both, None]).T @ columns_)
+        values = np.concatenate([np.ones((len(both), 1)), weight * d, weight * off**2], axis=1)
+        values *= weighed.exists[both, None]
+        cell = np.ravel_multi_index((size, qa, qb), shape)
+        sums = [np.bincount(cell, column, minlength=int(np.prod(shape))) for column in values.T]
+        return np.stack(sums, axis=1).reshape(*shape, 9)
 
-    return _pairs(n, of_pair, (len(SIZES), 9))
+    return _pairs(n, of_pair, (*shape, 9))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from consensus import evidence as e
 from consensus.boxes import BoxFusionConfig
 from consensus.evidence import F64, I64, Flags, Shard, Statistics, real
-from consensus.reliability import BINS, LOGIT_LIMIT, SIZES, Model, Reliabilities
+from consensus.reliability import BINS, LOGIT_LIMIT, QUARTERS, SIZES, Model, Reliabilities
 from engine.errors import ConfigError
 
 # what is assumed before anything is seen; _FALSE is of what a specialist says
@@ -25,6 +25,7 @@ _KIN_ALONE: Final = 20.0
 _APART: Final = 200.0
 _LABELS: Final = 100.0  # boxes by which labels of things and of nothing are drawn to those of all
 _BELIEVED, _BELIEVED_SLOPE = 0.9, 0.5  # of boxes that nobody can check are right, and what their scores say of them
+_LAX: Final = 100.0  # boxes by which a specialist's exactness at a quarter of its scores is drawn to that of all
 _SLOPE: Final = 1.5  # log odds between a specialist's middle and its highest scores, where nobody else can tell
 
 
@@ -106,7 +107,7 @@ def estimate(
 def _copied(model: Model) -> Model:
     """A copy is all that its original is."""
     source = np.where(model.original >= 0, model.original, np.arange(len(model.original)))
-    own = {name: getattr(model, name)[source] for name in ("recall", "founds", "right", "spread", "bias", "ranks")}
+    own = {name: getattr(model, name)[source] for name in ("recall", "founds", "right", "spread", "bias", "laxness", "ranks")}
     kin = np.maximum(model.kin[np.ix_(source, source)], (source[:, None] == source) & ~np.eye(len(source), dtype=bool))
     return model._replace(**own, kin=kin)
 
@@ -143,6 +144,7 @@ def _first(shards: Sequence[Shard], counted: I64, knows: Flags, above: Sequence[
         error_rest=np.ones(n_labels),
         spread=np.full((n, len(SIZES), 4), _SPREAD**2),
         bias=np.zeros((n, 4)),
+        laxness=np.ones((n, QUARTERS)),
         kin=np.zeros((n, n)),
         ranks=np.arange(n),
         score_at=_quantiles(counted),
@@ -174,7 +176,7 @@ def update(sums: Statistics, model: Model, config: LearningConfig, precision: F6
     named, agreeing = real(sums.named), real(sums.agreeing)
     kin = _kin(real(sums.alike))
     parent, tie = _tree(_tied(real(sums.together)))
-    spread, bias = _exactness(real(sums.sides), model, kin)
+    spread, bias, laxness = _exactness(real(sums.sides), model, kin)
     scores = real(sums.scores)
     alone = (
         _KIN_ALONE + (_ALONE - _KIN_ALONE) * (1 - kin) ** 4
@@ -195,6 +197,7 @@ def update(sums: Statistics, model: Model, config: LearningConfig, precision: F6
         error_rest=3 / (about + 3),
         spread=spread,
         bias=bias,
+        laxness=laxness,
         kin=kin,
         ranks=np.argsort(np.argsort(spread.mean(axis=(1, 2)), kind="stable"), kind="stable"),
         score_llr=_curves(scores.sum(axis=2)),
@@ -307,31 +310,42 @@ def _tree(tied: F64) -> tuple[I64, F64]:
     return parent, tie
 
 
-def _exactness(sides: F64, model: Model, kin: F64) -> tuple[F64, F64]:
-    """Variance (S, 3, 4) and bias (S, 4) of sides from differences of pairs, for whom truth cancels out.
+def _exactness(sides: F64, model: Model, kin: F64) -> tuple[F64, F64, F64]:
+    """Variance (S, 3, 4), bias (S, 4) and laxness (S, QUARTERS) of sides from differences of pairs, for whom truth
+    cancels out.
 
     A difference has the sum of two variances; expectation-maximisation splits it. Kin make the same errors, so what
     they agree in says nothing.
     """
     n = len(model.right)
-    sides = sides + np.swapaxes(sides, 0, 1) * np.array([1.0] + [-1.0] * 4 + [1.0] * 4)
+    turned = np.transpose(sides, (1, 0, 2, 4, 3, 5)) * np.array([1.0] + [-1.0] * 4 + [1.0] * 4)
+    sides = sides + turned
     trust = np.maximum(1 - 2 * kin, 0) * (1 - np.eye(n))
-    mass = sides[..., 0] * trust[..., None]
-    bias = _biases(sides, trust)
+    mass = sides[..., :1] * trust[:, :, None, None, None, None]
+    bias = _biases(sides.sum(axis=(3, 4)), trust)
     squared = sides[..., 5:] / np.maximum(sides[..., :1], 1e-9)
-    v = model.spread
+    v, lax = model.spread, model.laxness
+    bottom, by_score = mass.sum(axis=(1, 3, 4)), mass.sum(axis=(1, 2, 4))[..., 0]
     for _ in range(20):
-        both = v[:, None] + v[None, :]
-        part = v[:, None] / both
-        expected = part * v[None, :] + part**2 * squared
-        top = (mass[..., None] * expected).sum(axis=1)
-        bottom = mass.sum(axis=1)[..., None]
-        pooled = (top.sum(axis=(0, 1, 2)) + _SPREAD**2) / (4 * bottom.sum() + 1)
-        own = (top.sum(axis=(1, 2)) + 4 * pooled) / (4 * bottom.sum(axis=(1, 2)) + 4)
-        v = (top + 10 * own[:, None, None]) / (bottom + 10)
+        scale, level = lax[:, None, None, :, None, None], v[:, None, :, None, None, :]
+        own = scale * level
+        part = own / (own + np.transpose(own, (1, 0, 2, 4, 3, 5)))
+        expected = mass * (own * (1 - part) + part**2 * squared)
+        top = (expected / scale).sum(axis=(1, 3, 4))
+        lax = _laxness((expected / level).mean(axis=5).sum(axis=(1, 2, 4)), by_score)
+        pooled = (top.sum() + _SPREAD**2) / (4 * bottom.sum() + 1)
+        each = (top.sum(axis=(1, 2)) + 4 * pooled) / (4 * bottom.sum(axis=(1, 2)) + 4)
+        v = (top + 10 * each[:, None, None]) / (bottom + 10)
     # only differences show, so the frame is that of the most exact
     exact = (model.original < 0) / np.maximum(v, 1e-6).mean(axis=(1, 2))
-    return np.maximum(v, 1e-6), bias - exact @ bias / max(float(exact.sum()), 1e-9)
+    return np.maximum(v, 1e-6), bias - exact @ bias / max(float(exact.sum()), 1e-9), lax
+
+
+def _laxness(squares: F64, mass: F64) -> F64:
+    """How much less exact a specialist is at each quarter of its scores, drawn to what is so for all: (S, QUARTERS)."""
+    common = (squares.sum(axis=0) + 1) / (mass.sum(axis=0) + 1)
+    lax = (squares + _LAX * common) / (mass + _LAX)
+    return np.asarray(lax / np.exp(np.log(lax).mean(axis=1, keepdims=True)))
 
 
 def _biases(sides: F64, trust: F64) -> F64:

@@ -9,7 +9,9 @@ The model. Boxes of different specialists that cover each other form a cluster, 
   that what two specialists imagine together is learned as such, and chance agreement stays rare.
 - The score of s multiplies the odds by exp(llr(score)), a monotone curve over the specialist's own quantiles.
 - s names a thing rightly with probability right[s]; errors are shared among labels as all specialists' errors are.
-- A side lies where the thing's does, shifted by bias[s, side], with variance spread[s, z, side] relative to the box.
+- A side lies where the thing's does, shifted by bias[s, side], with variance spread[s, z, side] relative to the box,
+  times laxness[s, quarter of its scores]: boxes of low scores are less exact, in all specialists in much the same way.
+  Where two exact specialists have no third to judge them, that tells whose errors their differences are.
 - A specialist that repeats another's boxes or scores to the last bit is its copy: what it repeats is no vote.
 - Of two specialists with kin[s, t] in 0..1 the less exact one counts only 1 - kin in score, label and sides.
 
@@ -33,6 +35,7 @@ I64 = NDArray[np.int64]
 SIZES: Final = ("small", "medium", "large")
 SIZE_LIMITS: Final = (32.0**2, 96.0**2)  # square pixels; pycocotools, Params.areaRng
 BINS: Final = 12  # of equally many boxes: with 50 images a specialist has about 20 in each
+QUARTERS: Final = 4  # of these bins, three at a time
 LOGIT_LIMIT: Final = 14.0
 
 
@@ -45,7 +48,8 @@ class Model(NamedTuple):
     thing of the first; `noise_share` (L,) of labels among false things; `noise_agrees` (1,) how often those who repeat
     one also agree in its label; `right` (S,) how often a thing is named rightly; `error_keys` (E,) sorted true * L + said
     and `error_share` (E,) of said among the errors about true, `error_rest` (L,) what is left for errors not seen;
-    `spread` (S, 3, 4) and `bias` (S, 4) relative to the box's width or height; `kin` (S, S) with 0 on the diagonal;
+    `spread` (S, 3, 4) and `bias` (S, 4) relative to the box's width or height, `laxness` (S, QUARTERS) times which the
+    spread is at each quarter of the scores; `kin` (S, S) with 0 on the diagonal;
     `ranks` (S,) 0 for the most exact specialist; `score_at` (S, BINS) ascending logits of scores and `score_llr`
     (S, BINS) the log of how much more frequent such a score is on things than on nothing; `above_keys` sorted
     narrow * L + broad of labels that contain others; `original` (S,) whom a specialist copies (-1: nobody).
@@ -67,6 +71,7 @@ class Model(NamedTuple):
     error_rest: F64
     spread: F64
     bias: F64
+    laxness: F64
     kin: F64
     ranks: I64
     score_at: F64
@@ -86,11 +91,11 @@ SCHEMA: Final = pa.schema(
     ]
 )
 _NAMES: Final = "names"
-# Along what each array of a model lies: specialists, labels, sizes (z), bins of score, 4 sides, and lists (e).
+# Along what each array of a model lies: specialists, labels, sizes (z), bins of score, quarters of them (q), 4 sides, and lists (e).
 _AXES: Final = {
     "things": "z", "share": "l", "recall": "szl", "knows": "sl", "parent": "s", "tie": "s", "founds": "sz",
     "joins": "ss", "noise_share": "l", "noise_agrees": "1", "right": "s", "error_keys": "e", "error_share": "e",
-    "error_rest": "l", "spread": "sz4", "bias": "s4", "kin": "ss", "ranks": "s", "score_at": "sb", "score_llr": "sb",
+    "error_rest": "l", "spread": "sz4", "bias": "s4", "laxness": "sq", "kin": "ss", "ranks": "s", "score_at": "sb", "score_llr": "sb",
     "above_keys": "e", "original": "s",
 }  # fmt: skip
 
@@ -171,7 +176,7 @@ def _alone(m: Model, one: int) -> float:
 
 
 def _shape(kind: str, n: int, n_labels: int) -> tuple[int, ...]:
-    lengths = {"s": n, "l": n_labels, "z": len(SIZES), "b": BINS, "4": 4, "1": 1, "e": -1}
+    lengths = {"s": n, "l": n_labels, "z": len(SIZES), "b": BINS, "q": QUARTERS, "4": 4, "1": 1, "e": -1}
     return tuple(lengths[axis] for axis in _AXES[kind])
 
 

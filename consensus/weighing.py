@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consensus.kernels import kernel
-from consensus.reliability import Model
+from consensus.reliability import BINS, QUARTERS, Model
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -96,13 +96,13 @@ def _find(keys: I64, key: int) -> int:
 
 
 @kernel
-def evidence(scores: F64, specialists: I64, score_at: F64, score_llr: F64, limit: float) -> F64:
-    """log of how much more frequent each score (n,) is on things than on nothing.
+def evidence(scores: F64, specialists: I64, score_at: F64, score_llr: F64, limit: float) -> tuple[F64, I64]:
+    """log of how much more frequent each score (n,) is on things than on nothing, and in which quarter it is: (n,) each.
 
     Straight lines between the bins. A little of the score itself is added, so that scores of which nothing was learned
     (beyond the outer bins, or where a curve is flat) still order a specialist's boxes.
     """
-    out = np.zeros(len(scores))
+    out, quarters = np.zeros(len(scores)), np.zeros(len(scores), np.int64)
     last = score_at.shape[1] - 1
     for i in range(len(scores)):
         s = specialists[i]
@@ -112,7 +112,8 @@ def evidence(scores: F64, specialists: I64, score_at: F64, score_llr: F64, limit
         low, high = score_at[s, at - 1], score_at[s, at]
         part = min(max((x - low) / (high - low), 0.0), 1.0) if high > low else 0.5
         out[i] = score_llr[s, at - 1] + part * (score_llr[s, at] - score_llr[s, at - 1]) + _ORDER * x
-    return out
+        quarters[i] = (at - 1 if part < 0.5 else at) // (BINS // QUARTERS)
+    return out, quarters
 
 
 @kernel
@@ -183,13 +184,14 @@ def _log_absent(
 
 @kernel
 def _place(
-    precision: F64, bias: F64, voters: I64, n: int, boxes: F64, specialists: I64, size: int, u: F64, c: int, out: F64
-) -> None:
+    precision: F64, bias: F64, exact: F64, voters: I64, n: int, boxes: F64, specialists: I64, size: int, u: F64, c: int,
+    out: F64,
+) -> None:  # fmt: skip
     """In out[c] the sides as the precision-weighted mean of the voters', by Student's t with 4 degrees of freedom."""
     width, height, total = 0.0, 0.0, 0.0
     for i in range(n):
         m = voters[i]
-        weight = precision[specialists[m], size, 0]
+        weight = exact[m] * precision[specialists[m], size, 0]
         width += weight * (boxes[m, 2] - boxes[m, 0])
         height += weight * (boxes[m, 3] - boxes[m, 1])
         total += weight
@@ -203,9 +205,10 @@ def _place(
                 m = voters[i]
                 s = specialists[m]
                 side = boxes[m, k] - bias[s, k] * scale
-                weight = u[i] * precision[s, size, k]
+                sure = exact[m] * precision[s, size, k]
+                weight = u[i] * sure
                 if turn > 0:
-                    weight *= 5.0 / (4.0 + ((side - mean) / scale) ** 2 * precision[s, size, k])
+                    weight *= 5.0 / (4.0 + ((side - mean) / scale) ** 2 * sure)
                 top += weight * side
                 bottom += weight
             mean = top / bottom
@@ -263,6 +266,7 @@ def weigh(
     labels: I64,
     ignored: Flags,
     llr: F64,
+    exact: F64,
     t: Tables,
     looked: Flags,
     imagined: F64,
@@ -270,8 +274,8 @@ def weigh(
 ) -> tuple[F64, I64, F64, F64]:
     """Posterior of every cluster; of several boxes of a specialist its first member counts.
 
-    `sizes` (k,) 0..2; boxes that are `ignored` (n,) have no vote; `llr` (n,) is the evidence of each box's score; a
-    specialist that has not `looked` (k, S) could not vote, so its silence says nothing.
+    `sizes` (k,) 0..2; boxes that are `ignored` (n,) have no vote; `llr` (n,) is the evidence of each box's score, `exact`
+    (n,) times which its sides are as precise as its specialist's mostly are; a specialist that has not `looked` (k, S) could not vote, so its silence says nothing.
     `imagined` (k, S) is filled with P(nothing is there, and this specialist imagined it first), and `rows` (k, S) with
     the box by which each specialist voted (-1 stays where it did not).
 
@@ -311,7 +315,7 @@ def weigh(
         absent = _log_absent(founds, joins, noise, other, kin, knows,
                              voters, n, labels, votes, looked[c], specialists, size, first)  # fmt: skip
         exists[c] = 1.0 / (1.0 + np.exp(min(absent - present, 700.0)))
-        _place(precision, bias, voters, n, boxes, specialists, size, u, c, places)
+        _place(precision, bias, exact, voters, n, boxes, specialists, size, u, c, places)
         for i in range(n):
             s = specialists[voters[i]]
             imagined[c, s] = (1.0 - exists[c]) * first[s]
