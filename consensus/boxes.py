@@ -1,7 +1,7 @@
 """Boxes of several specialists become clusters, each one thing in the image.
 
 Two behaviours of one kernel. `cluster` is ours: words do not keep boxes apart, two boxes of one specialist are two
-things unless nearly identical, and human labels are never merged. `reference_fusion` decides exactly as
+things unless nearly identical and uncertain of their words, and human labels are never merged. `reference_fusion` decides exactly as
 `ensemble_boxes.weighted_boxes_fusion` (Solovyev et al. 2021, arXiv:1910.13302); it exists to be compared with.
 """
 
@@ -100,11 +100,12 @@ def cluster(
 
     Boxes are taken gold first, then by strength (score times the weight of the specialist, `weights` (specialists,)),
     then by coordinates. A box joins the cluster of highest IoU with the cluster's mean box (weighted by strength),
-    a shared label counting `label_bonus`, unless its specialist has a box there already that is not nearly identical;
-    such a twin joins, but moves neither geometry nor score. Rows marked `gold` (n,) found clusters whose geometry
-    they fix, and never meet another gold row; rows marked `alone` (n,) stay by themselves. The result is the same
-    for any order of the rows of a group. Label: highest summed strength, each specialist once for a label, ties by
-    summed score, then by the lower label number; a gold row's own label wins.
+    a shared label counting `label_bonus`, unless its specialist has a box there already. Such a twin joins, but moves
+    neither geometry nor score, if it is nearly identical and has the same label, or the specialist is not sure of both
+    labels (`kernels._BOTH`): a surely seen "person" on a surely seen "chair" are two things. Rows
+    marked `gold` (n,) found clusters whose geometry they fix, and never meet another gold row; rows marked `alone` (n,)
+    stay by themselves. The result is the same for any order of the rows of a group. Label: highest summed strength, each
+    specialist once for a label, ties by summed score, then by the lower label number; a gold row's own label wins.
     """
     from consensus import kernels
 
@@ -178,7 +179,7 @@ def _run(
     else:
         order = kernels.canonical(_int(columns.offsets), roles != kernels.GOLD, strengths, boxes, labels, specialists)
     means, offsets, member_offsets, members = kernels.cluster(
-        boxes, order, _int(columns.offsets), strengths, specialists, labels, roles,
+        boxes, order, _int(columns.offsets), strengths, _float(columns.scores), specialists, labels, roles,
         iou_threshold, label_bonus, duplicate_iou, reference,
     )  # fmt: skip
     return _Found(offsets, means, member_offsets, members)

@@ -132,16 +132,15 @@ def weigh(shard: Shard, model: Model, config: BoxFusionConfig, alone: Flags | No
     n, says = len(model.right), columns.specialists.astype(np.int64)
     scores, labels = np.asarray(columns.scores, np.float64), columns.labels.astype(np.int64)
     llr, quarters = weighing.evidence(scores, says, model.score_at, model.score_llr, LOGIT_LIMIT)
-    exact = 1 / model.laxness[says, quarters]
-    strength = np.where(again, 0.0, _strength(model, says, llr))  # so a repeat moves nothing
-    ordered = BoxColumns(columns.boxes, strength, says, labels, columns.offsets)
-    clusters = cluster(ordered, np.ones(n), config, shard.gold, alone)
+    likely = np.where(again, 0.0, _likely(model, says, llr))  # so a repeat moves nothing
+    exact = model.spread.mean(axis=(1, 2)) ** -0.5
+    clusters = cluster(replace(columns, scores=likely), exact / exact.max(initial=0.0), config, shard.gold, alone)
     box = clusters.boxes
     sizes = np.searchsorted(SIZE_LIMITS, (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]))
     imagined, rows = np.zeros((len(clusters), n)), np.full((len(clusters), n), -1)
     exists, best, certainty, places = weighing.weigh(
         clusters.member_offsets, clusters.members, sizes, np.asarray(columns.boxes, np.float64), says, labels,
-        shard.gold | again, llr, exact, weighing.tables(model), shard.present(clusters, n), imagined, rows,
+        shard.gold | again, llr, 1 / model.laxness[says, quarters], weighing.tables(model), shard.present(clusters, n), imagined, rows,
     )  # fmt: skip
     silent = (rows < 0).all(axis=1)  # nobody voted, so where it is and its label are as they were found
     best[silent], places[silent] = clusters.labels[silent], box[silent]
@@ -180,11 +179,11 @@ def credit(shard: Shard, weighed: Weighed, model: Model, precision: F64) -> Weig
     return replace(weighed, exists=exists, imagined=imagined)
 
 
-def _strength(model: Model, says: I64, llr: F64) -> F64:
+def _likely(model: Model, says: I64, llr: F64) -> F64:
+    """How likely each box (n,) is right by itself."""
     recall = (model.recall.mean(axis=2) @ model.things)[says]
     odds = np.exp(np.clip(llr, -30, 30)) * recall / np.maximum(model.founds.sum(axis=1)[says], 1e-9)
-    exact = model.spread.mean(axis=(1, 2)) ** -0.5
-    return np.asarray(odds / (1 + odds) * (exact / exact.max())[says])
+    return np.asarray(odds / (1 + odds))
 
 
 def count(shard: Shard, weighed: Weighed, model: Model) -> Statistics:
@@ -335,13 +334,15 @@ def _sides(weighed: Weighed, columns: BoxColumns, model: Model) -> F64:
         one, other, size = weighed.rows[both, a], weighed.rows[both, b], weighed.sizes[both]
         d = (boxes[one] - boxes[other]) / extent[both]
         qa, qb = weighed.quarters[one], weighed.quarters[other]
-        variance = model.spread[a][size] * model.laxness[a][qa, None] + model.spread[b][size] * model.laxness[b][qb, None]
+        variance = (
+            model.spread[a][size] * model.laxness[a][qa, None] + model.spread[b][size] * model.laxness[b][qb, None]
+        )
         off = d - (model.bias[a] - model.bias[b])
         weight = (_DEGREES + 1) / (_DEGREES + off**2 / variance)
         values = np.concatenate([np.ones((len(both), 1)), weight * d, weight * off**2], axis=1)
         values *= weighed.exists[both, None]
         cell = np.ravel_multi_index((size, qa, qb), shape)
         sums = [np.bincount(cell, column, minlength=int(np.prod(shape))) for column in values.T]
-        return np.stack(sums, axis=1).reshape(*shape, 9)
+        return np.asarray(np.stack(sums, axis=1).reshape(*shape, 9), np.float64)
 
     return _pairs(n, of_pair, (*shape, 9))

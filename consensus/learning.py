@@ -107,7 +107,10 @@ def estimate(
 def _copied(model: Model) -> Model:
     """A copy is all that its original is."""
     source = np.where(model.original >= 0, model.original, np.arange(len(model.original)))
-    own = {name: getattr(model, name)[source] for name in ("recall", "founds", "right", "spread", "bias", "laxness", "ranks")}
+    own = {
+        name: getattr(model, name)[source]
+        for name in ("recall", "founds", "right", "spread", "bias", "laxness", "ranks")
+    }
     kin = np.maximum(model.kin[np.ix_(source, source)], (source[:, None] == source) & ~np.eye(len(source), dtype=bool))
     return model._replace(**own, kin=kin)
 

@@ -16,6 +16,7 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
+_HALF: Final = float(np.log(0.5))  # a word that contains the other is said as often as the other
 _ORDER: Final = 0.01  # log odds that a logit of any score is worth at least (our choice: enough to break ties)
 
 
@@ -117,18 +118,13 @@ def evidence(scores: F64, specialists: I64, score_at: F64, score_llr: F64, limit
 
 
 @kernel
-def _log_said(
-    right: F64, wrong: F64, error: F64, rest: F64, share: F64, error_keys: I64, above_keys: I64, s: int, said: int,
-    true: int,
-) -> float:  # fmt: skip
-    """log P(specialist s says `said` | it found a thing that is `true`)."""
-    if said == true:
-        return float(right[s])
+def _log_wrong(error: F64, rest: F64, share: F64, error_keys: I64, above_keys: I64, said: int, true: int) -> float:
+    """log P(somebody says `said` | it names a thing that is `true` wrongly); NaN: the word contains the other."""
     key = true * len(share) + said
     if _find(above_keys, key) >= 0:
-        return float(right[s] + np.log(0.5))
+        return np.nan
     at = _find(error_keys, key)
-    return float(wrong[s] + (error[at] if at >= 0 else rest[true] + share[said]))
+    return float(error[at] if at >= 0 else rest[true] + share[said])
 
 
 @kernel
@@ -150,9 +146,15 @@ def _log_seen(
 def _log_absent(
     founds: F64, joins: F64, noise: F64, other: F64, kin: F64, knows: Flags,
     voters: I64, n: int, labels: I64, votes: Flags, looked: Flags, specialists: I64, size: int, founding: F64,
+    alike: F64,
 ) -> float:  # fmt: skip
-    """log of the intensity of clusters like this one where nothing is; `founding` (S,) gets who imagined it first."""
+    """log of the intensity of clusters like this one where nothing is; `founding` (S,) gets who imagined it first, and
+    `alike` (S,) is overwritten."""
     top = -np.inf
+    for i in range(n):
+        alike[i] = 1.0
+        for j in range(n):
+            alike[i] += kin[specialists[voters[i]], specialists[voters[j]]]
     for i in range(n):
         f, said = specialists[voters[i]], labels[voters[i]]
         value = founds[f, size] + noise[said]
@@ -162,11 +164,7 @@ def _log_absent(
         for j in range(n):
             if j != i:
                 own, label = specialists[voters[j]], labels[voters[j]]
-                alike = 1.0
-                for h in range(n):
-                    if h not in (i, j):
-                        alike += kin[own, specialists[voters[h]]]
-                value += (1.0 - kin[f, own]) / alike * other[1 if label == said else 0, label]
+                value += (1.0 - kin[f, own]) / (alike[j] - kin[own, f]) * other[1 if label == said else 0, label]
         founding[f] = value
         top = max(top, value)
     if n == 1:
@@ -198,6 +196,7 @@ def _place(
     width, height = width / total, height / total
     for k in range(4):
         scale = max(width if k % 2 == 0 else height, 1e-6)  # a box without area is weighed too, and rejected elsewhere
+        inverse = 1.0 / (scale * scale)
         mean = boxes[voters[0], k] - bias[specialists[voters[0]], k] * scale
         for turn in range(3 if n > 2 else n - 1):
             top, bottom = 0.0, 0.0
@@ -208,11 +207,25 @@ def _place(
                 sure = exact[m] * precision[s, size, k]
                 weight = u[i] * sure
                 if turn > 0:
-                    weight *= 5.0 / (4.0 + ((side - mean) / scale) ** 2 * sure)
+                    weight *= 5.0 / (4.0 + (side - mean) ** 2 * inverse * sure)
                 top += weight * side
                 bottom += weight
             mean = top / bottom
         out[c, k] = mean
+
+
+@kernel
+def _voters(members: I64, lo: int, hi: int, specialists: I64, ignored: Flags, votes: Flags, voters: I64) -> int:
+    """How many specialists have a vote by members lo:hi; `votes` (S,) says which, and `voters` (S,) gets the first row of each."""
+    votes[:] = False
+    n = 0
+    for i in range(lo, hi):
+        m = members[i]
+        if not ignored[m] and not votes[specialists[m]]:
+            votes[specialists[m]] = True
+            voters[n] = m
+            n += 1
+    return n
 
 
 @kernel
@@ -275,9 +288,10 @@ def weigh(
     """Posterior of every cluster; of several boxes of a specialist its first member counts.
 
     `sizes` (k,) 0..2; boxes that are `ignored` (n,) have no vote; `llr` (n,) is the evidence of each box's score, `exact`
-    (n,) times which its sides are as precise as its specialist's mostly are; a specialist that has not `looked` (k, S) could not vote, so its silence says nothing.
-    `imagined` (k, S) is filled with P(nothing is there, and this specialist imagined it first), and `rows` (k, S) with
-    the box by which each specialist voted (-1 stays where it did not).
+    (n,) times which its sides are as precise as its specialist's mostly are; a specialist that has not `looked` (k, S)
+    could not vote, so its silence says nothing. `imagined` (k, S) is filled with P(nothing is there, and this
+    specialist imagined it first), and `rows` (k, S) with the box by which each specialist voted (-1 stays where it did
+    not).
 
     Returns:
         P(something is there) (k,), its likeliest label (k,), P(that label | something is there) (k,), boxes (k, 4);
@@ -289,17 +303,11 @@ def weigh(
     k, n_specialists = len(member_offsets) - 1, len(right)
     exists, best, certainty, places = np.zeros(k), np.zeros(k, np.int64), np.zeros(k), np.zeros((k, 4))
     votes = np.zeros(n_specialists, np.bool_)
-    first, u, logs = np.zeros(n_specialists), np.ones(n_specialists), np.zeros(n_specialists)
+    first, alike = np.zeros(n_specialists), np.zeros(n_specialists)
+    u, logs = np.ones(n_specialists), np.zeros(n_specialists)
     voters, said = np.zeros(n_specialists, np.int64), np.zeros(n_specialists, np.int64)
     for c in range(k):
-        votes[:] = False
-        n = 0
-        for i in range(member_offsets[c], member_offsets[c + 1]):
-            m = members[i]
-            if not ignored[m] and not votes[specialists[m]]:
-                votes[specialists[m]] = True
-                voters[n] = m
-                n += 1
+        n = _voters(members, member_offsets[c], member_offsets[c + 1], specialists, ignored, votes, voters)
         if n == 0:
             continue
         size = sizes[c]
@@ -307,13 +315,17 @@ def weigh(
         several = _distinct(voters, n, labels, said)
         for i in range(several):
             logs[i] = _log_seen(thing, presence, knows, parent, votes, looked[c], size, said[i])
-            for j in range(n):
-                m = voters[j]
-                logs[i] += u[j] * (llr[m] + _log_said(right, wrong, error, rest, share, error_keys, above_keys,
-                                                      specialists[m], labels[m], said[i]))  # fmt: skip
+            for h in range(several):
+                apart = 0.0 if h == i else _log_wrong(error, rest, share, error_keys, above_keys, said[h], said[i])
+                for j in range(n):
+                    m = voters[j]
+                    if labels[m] == said[h]:
+                        s = specialists[m]
+                        named = right[s] if h == i else right[s] + _HALF if np.isnan(apart) else wrong[s] + apart
+                        logs[i] += u[j] * (llr[m] + named)
         best[c], present, certainty[c] = _choose(said, logs, several)
         absent = _log_absent(founds, joins, noise, other, kin, knows,
-                             voters, n, labels, votes, looked[c], specialists, size, first)  # fmt: skip
+                             voters, n, labels, votes, looked[c], specialists, size, first, alike)  # fmt: skip
         exists[c] = 1.0 / (1.0 + np.exp(min(absent - present, 700.0)))
         _place(precision, bias, exact, voters, n, boxes, specialists, size, u, c, places)
         for i in range(n):

@@ -180,11 +180,14 @@ def test_two_boxes_of_one_specialist_are_two_things_unless_nearly_identical():
     clusters = cluster(two, np.ones(2), BoxFusionConfig())
     assert sorted(map(sorted, members_of(clusters))) == [[0, 2], [1, 3]]
     # IoU 0.98: one thing said twice, counted once
-    twin = boxes_of((0, 0, 0.9, 0, 0, 100, 100), (0, 1, 0.8, 2, 0, 100, 100))
-    clusters = cluster(twin, np.ones(2), BoxFusionConfig())
-    assert len(clusters) == 1
-    assert clusters.scores[0] == pytest.approx(0.9)
-    np.testing.assert_array_equal(clusters.boxes[0], [0, 0, 100, 100])
+    for twin in ((0, 0, 0.8, 2, 0, 100, 100), (0, 1, 0.5, 2, 0, 100, 100)):
+        clusters = cluster(boxes_of((0, 0, 0.9, 0, 0, 100, 100), twin), np.ones(2), BoxFusionConfig())
+        assert len(clusters) == 1
+        assert clusters.scores[0] == pytest.approx(0.9)
+        np.testing.assert_array_equal(clusters.boxes[0], [0, 0, 100, 100])
+    # a person on a chair: it is sure of both words
+    both = boxes_of((0, 0, 0.9, 0, 0, 100, 100), (0, 1, 0.8, 2, 0, 100, 100))
+    assert len(cluster(both, np.ones(2), BoxFusionConfig())) == 2
 
 
 def test_the_same_word_needs_less_overlap():

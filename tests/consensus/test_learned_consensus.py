@@ -24,6 +24,7 @@ class Member:
     noise: float = 0.02
     right: float = 0.95
     tells: float = 1.5  # how far scores of right and wrong boxes are apart
+    blurs: float = 1.0  # how much less exact boxes of a score below its middle are
 
 
 GOOD = (Member(0.9, 0.3), Member(0.7, 1.0, 0.05), Member(0.6, 0.5))
@@ -46,8 +47,10 @@ def world(members, images=120, things=4, seed=0):
             for t in range(things):
                 if rng.random() < member.recall:
                     said = labels[image, t] if rng.random() < member.right else rng.integers(0, len(LABELS))
-                    box = boxes[t] + rng.normal(0, member.noise * 80, 4)
-                    rows.append((image, *box, rng.normal(member.tells, 1), s, said, image * things + t))
+                    score = rng.normal(member.tells, 1)
+                    blur = member.blurs if score < member.tells else 1.0
+                    box = boxes[t] + rng.normal(0, member.noise * blur * 80, 4)
+                    rows.append((image, *box, score, s, said, image * things + t))
             for _ in range(rng.poisson(member.false)):
                 c = corner(next(spot))
                 rows.append((image, *c, *(c + 80), rng.normal(0, 1), s, rng.integers(0, len(LABELS)), -1))
@@ -98,6 +101,27 @@ def test_it_learns_who_finds_what_who_invents_and_who_is_exact():
         assert invented[number] - 0.02 < said["false_share"] < invented[number] + 0.1
     assert max(rows, key=lambda name: rows[name]["false_share"]) == "s1"
     assert rows["s1"]["side_error"] > 1.5 * rows["s0"]["side_error"]
+
+
+def test_of_two_the_more_exact_shows_because_both_are_worse_at_low_scores():
+    """Their difference alone does not say whose error it is; that it grows more when the one is unsure does."""
+    two = (Member(0.9, 0.3, 0.01, blurs=3), Member(0.9, 0.3, 0.03, blurs=3))
+    columns, shows, _ = world(two, images=400)
+    learned = learn([shard(columns)], 2)
+    sides = [row["side_error"] for row in report(learned)]
+    assert 2 * sides[0] < sides[1]
+    fused = fuse(columns, learned, FUSION)
+    first, second = (np.flatnonzero((columns.specialists == s) & (shows >= 0)) for s in (0, 1))
+    of = dict(zip(fused.clusters.members.tolist(), fused.clusters.cluster_of_members().tolist(), strict=True))
+    pairs = [(a, b) for a in first for b in second[shows[second] == shows[a]]]
+    nearer = [np.abs(fused.boxes[of[a]] - columns.boxes[[a, b]]).sum(axis=1) for a, b in pairs if of[a] == of[b]]
+    assert np.mean([to_first < to_second for to_first, to_second in nearer]) > 0.8
+
+
+def test_of_two_whose_scores_say_nothing_about_exactness_neither_is_preferred():
+    columns, _, _ = world((Member(0.9, 0.3, 0.02), Member(0.9, 0.3, 0.02)), images=400)
+    sides = [row["side_error"] for row in report(learn([shard(columns)], 2))]
+    assert max(sides) < 1.5 * min(sides)
 
 
 def test_confidence_is_the_share_that_is_right():
