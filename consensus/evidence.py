@@ -101,6 +101,10 @@ def merge(parts: Sequence[Statistics]) -> Statistics:
     return Statistics(**sums, error_keys=keys, errors=errors)
 
 
+def _fixed(values: F64) -> I64:
+    return np.asarray(np.rint(values * _FIXED), np.int64)
+
+
 def real(values: I64) -> F64:
     """A sum in fixed point as a number."""
     return np.asarray(values / _FIXED, np.float64)
@@ -214,13 +218,10 @@ def count(shard: Shard, weighed: Weighed, model: Model) -> Statistics:
         "agreeing": _agreeing(1 - p, label_of, votes, 1 - model.kin),
         "together": _together(p, votes, eligible, recall),
         "scores": _scores(weighed, shard.columns, model, n),
-        "alike": _alike(weighed, votes),
         "sides": _sides(weighed, shard.columns, model),
         "errors": errors,
     }
-    return Statistics(
-        error_keys=keys, **{name: np.rint(part * _FIXED).astype(np.int64) for name, part in parts.items()}
-    )
+    return Statistics(error_keys=keys, alike=alike(weighed), **{name: _fixed(part) for name, part in parts.items()})
 
 
 def _by_thing(sizes: I64, best: I64, mass: F64, n_labels: int) -> F64:
@@ -278,14 +279,15 @@ def _scores(weighed: Weighed, columns: BoxColumns, model: Model, n: int) -> F64:
     return np.stack(both)
 
 
-def _alike(weighed: Weighed, votes: Flags) -> F64:
-    """Moments of the scores' evidence where both voted, on nothing and on things: (2, 6, S, S)."""
+def alike(weighed: Weighed) -> I64:
+    """Moments of the scores' evidence where both voted, on nothing and on things: (2, 6, S, S), fixed point."""
+    votes = weighed.rows >= 0
     x = np.where(votes, weighed.evidence[np.maximum(weighed.rows, 0)], 0.0) if len(votes) else np.zeros(votes.shape)
     out = []
     for weight in (1 - weighed.exists, weighed.exists):
         w = weight[:, None] * votes
         out.append([w.T @ votes, (w * x).T @ votes, w.T @ x, (w * x * x).T @ votes, w.T @ (x * x), (w * x).T @ x])
-    return np.array(out)
+    return _fixed(np.array(out))
 
 
 def support(shard: Shard, weighed: Weighed, model: Model) -> I64:
@@ -312,7 +314,7 @@ def support(shard: Shard, weighed: Weighed, model: Model) -> I64:
     y = near[cluster_, who]
     values = (np.ones(len(x)), x, y, x * x, y * y, x * y, copied[cluster_, who])
     moments = [np.bincount(who, value, minlength=n) for value in values]
-    return np.asarray(np.rint(np.array(moments) * _FIXED), np.int64)
+    return _fixed(np.array(moments))
 
 
 def _bins(scores: NDArray[np.floating], who: I64, model: Model) -> I64:

@@ -85,9 +85,12 @@ def estimate(
     model = _first(shards, counted, knows & votes[:, None], above)._replace(original=original)
     if votes.sum() < 2 and not any(shard.judged.any() for shard in shards):
         return Reliabilities(list(specialists), list(labels), _copied(_unchecked(model)))
-    agreement = [e.support(shard, e.weigh(shard, model, fusion), model) for shard in shards]
+    first = [e.weigh(shard, model, fusion) for shard in shards]
+    agreement = [e.support(shard, weighed, model) for shard, weighed in zip(shards, first, strict=True)]
     trusted = _trusted_scores(real(np.sum(agreement, axis=0)))[:, None]
-    model = model._replace(score_llr=trusted * model.score_llr)
+    # known from the start, for who is heard twice in the first round talks the others into its confusions of labels
+    kin = _kin(real(np.sum([e.alike(weighed) for weighed in first], axis=0)))
+    model = model._replace(score_llr=trusted * model.score_llr, kin=kin)
     precision = None
     for turn in range(2 * config.rounds):
         believed = precision if turn == config.rounds else None
