@@ -26,6 +26,7 @@ _APART: Final = 200.0
 _LABELS: Final = 100.0  # boxes by which labels of things and of nothing are drawn to those of all
 _BELIEVED, _BELIEVED_SLOPE = 0.9, 0.5  # of boxes that nobody can check are right, and what their scores say of them
 _LAX: Final = 100.0  # boxes by which a specialist's exactness at a quarter of its scores is drawn to that of all
+_ONCE: Final = 1.0  # an error seen so often teaches nothing, or every error would confirm itself (absolute discounting)
 _SLOPE: Final = 1.5  # log odds between a specialist's middle and its highest scores, where nobody else can tell
 
 
@@ -179,6 +180,7 @@ def update(sums: Statistics, model: Model, config: LearningConfig, precision: F6
     rows = sums.error_keys // max(n_labels, 1)
     wrong = real(sums.errors)
     about = np.bincount(rows, wrong, minlength=n_labels)
+    again = np.maximum(wrong - _ONCE, 0.0)
     named, agreeing = real(sums.named), real(sums.agreeing)
     kin = _kin(real(sums.alike))
     parent, tie = _tree(_tied(real(sums.together)))
@@ -199,8 +201,8 @@ def update(sums: Statistics, model: Model, config: LearningConfig, precision: F6
         noise_agrees=np.array([(agreeing[0] + _APART * _AGREES) / (agreeing[1] + _APART)]),
         right=np.clip((named[0] + 10 * _RIGHT) / (named[1] + 10), 0.05, 0.995),
         error_keys=sums.error_keys,
-        error_share=wrong / (about[rows] + 3),
-        error_rest=3 / (about + 3),
+        error_share=again / (about[rows] + 3),
+        error_rest=1 - np.bincount(rows, again, minlength=n_labels) / (about + 3),
         spread=spread,
         bias=bias,
         laxness=laxness,
