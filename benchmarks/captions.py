@@ -25,7 +25,7 @@ from engine import schema as s
 from engine.grouped import Frames, Grouped
 from engine.tokens import Tokens
 from filters.syntax import noun_chunks
-from pipelines.decide import clusters, regions, texts, things
+from pipelines.decide import objects, regions, texts, things
 from pipelines.decide.texts import Seen, TextsConfig
 from pipelines.decide.tokens import tokens_table
 from specialists.label_match import shipped_words
@@ -48,10 +48,10 @@ class Scenes:
 
     def regions(self, detections: Mapping[str, Grouped]) -> Grouped:
         """What the default settings make of boxes."""
-        found = clusters.decide(self.frames, detections, {}, clusters.ClustersConfig())
-        return Grouped.of(
-            regions.decide(self.frames, Grouped.of(found, self.frames.ids), regions.RegionsConfig()), self.frames.ids
-        )
+        ids, nothing = self.frames.ids, s.DECIDED_REGIONS.empty_table()
+        found = Grouped.of(objects.decide(self.frames, detections, objects.ObjectsConfig()), ids)
+        limits = regions.RegionsConfig()
+        return Grouped.of(regions.decide(self.frames, found, Grouped.of(nothing, ids), limits), ids)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -31,8 +31,8 @@ from engine.grouped import Frames, Grouped
 from filters.enhance import enhanced
 from filters.syntax import Measures, measures
 from pipelines.decide import texts
-from pipelines.decide.clusters import ClustersConfig
-from pipelines.decide.clusters import decide as clusters
+from pipelines.decide.objects import ObjectsConfig
+from pipelines.decide.objects import decide as objects
 from pipelines.decide.regions import RegionsConfig
 from pipelines.decide.regions import decide as regions
 from pipelines.decide.texts import Seen, TextsConfig
@@ -184,8 +184,9 @@ def read_scenes(folder: Path) -> Scenes:
         for a in boxes["annotations"]
     ]  # fmt: skip
     found = Grouped.of(pa.Table.from_pylist(things, schema=s.PREDICTED_REGIONS), frames.ids)
-    fused = Grouped.of(clusters(frames, {"detector": found}, {}, ClustersConfig()), frames.ids)
-    kept = Grouped.of(regions(frames, fused, RegionsConfig()), frames.ids)
+    fused = Grouped.of(objects(frames, {"detector": found}, ObjectsConfig()), frames.ids)
+    nothing = Grouped.of(s.DECIDED_REGIONS.empty_table(), frames.ids)
+    kept = Grouped.of(regions(frames, fused, nothing, RegionsConfig()), frames.ids)
     seen = Seen(kept, {"detector": sorted(names.values())}, shipped_words().names)
     return Scenes(frames, [said[name][:5] for name in frames.ids], seen)
 

@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.tokens import Tokens
+
 Granularity = Literal["brief", "detailed", "more_detailed"]
 Pixels = NDArray[np.uint8]
 
@@ -107,10 +109,47 @@ class Masks:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is accepted about one image; all that a Writer may speak of."""
+    """What is accepted about one image; all that a Writer may speak of.
+
+    `tokens` are those of the captions' texts, one text each; None where nobody parsed them.
+    """
 
     width: int
     height: int
     regions: Regions
     readings: Readings
     captions: Captions
+    tokens: Tokens | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """Where texts speak of regions: columns, one entry a noun phrase, by text and then from left to right.
+
+    `text` (m,): which text; `start`, `end` (m,): characters of it; `heads` m: lemma of the head noun; `numbers` (m,):
+    how many things the phrase asks for (0: several, or unknown); `regions` m: rows of `Scene.regions`.
+    """
+
+    text: NDArray[np.int32]
+    start: NDArray[np.int32]
+    end: NDArray[np.int32]
+    heads: Sequence[str]
+    numbers: NDArray[np.int32]
+    regions: Sequence[tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """Texts of one scene, of whose words the Writer knows what they are and what they speak of.
+
+    `tokens`: of all words of the texts, but for captions in a scene without tokens. `quoted` (n,): the row of
+    `Scene.captions` that a text repeats word for word, but for the case of its first letter and for punctuation at its
+    ends; -1 for none. `shift` (n,): what is added to a place in the caption to get the place in the text. What a quoted
+    caption speaks of is not among the `mentions`: it is known already.
+    """
+
+    captions: Captions
+    tokens: Tokens
+    mentions: Mentions
+    quoted: NDArray[np.int32]
+    shift: NDArray[np.int32]

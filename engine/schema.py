@@ -66,6 +66,12 @@ END: Final = "end"
 PHRASE_SCORE: Final = "phrase_score"
 HEAD: Final = "head"
 NUMBER: Final = "number"
+# composed texts
+WORDS: Final = "words"
+MENTIONS: Final = "mentions"
+QUOTED: Final = "quoted"
+SHIFT: Final = "shift"
+REGION_IDS: Final = "region_ids"
 # tokens
 LEMMA: Final = "lemma"
 UPOS: Final = "upos"
@@ -98,6 +104,20 @@ CANDIDATE: Final = pa.struct(
         pa.field(GRANULARITY, pa.string()),
         pa.field(SPECIALIST, pa.string()),
         pa.field(SIMILARITY, _F32),
+    ]
+)
+_TOKEN = [
+    pa.field(START, pa.int32()), pa.field(END, pa.int32()), pa.field(LEMMA, pa.string()), pa.field(UPOS, pa.string()),
+    pa.field(TAG, pa.string()), pa.field(HEAD, pa.int32()), pa.field(DEP, pa.string()),
+]  # fmt: skip
+TOKEN: Final = pa.struct(_TOKEN)
+MENTION: Final = pa.struct(
+    [
+        pa.field(START, pa.int32()),
+        pa.field(END, pa.int32()),
+        pa.field(HEAD, pa.string()),
+        pa.field(NUMBER, pa.int32()),
+        pa.field(REGION_IDS, pa.list_(pa.string())),
     ]
 )
 _MEASURES = [pa.field(name, pa.int32()) for name in (N_TOKENS, N_OBJECTS, N_ATTRIBUTES, N_ACTIONS, N_PROPER_NOUNS)] + [
@@ -174,10 +194,7 @@ PREDICTED_MASKS: Final = _schema(
     _ID, _f(REGION_ID, pa.string()), _f(PHRASE_ID, pa.string()), _BOX_FIELDS, _f(MASK, pa.string()), _f(SCORE, _F32)
 )
 # One row a token; `text_id` as in the decided texts; a text without tokens has no row.
-TOKENS: Final = _schema(
-    _ID, _f(TEXT_ID, pa.string()), _f(START, pa.int32()), _f(END, pa.int32()), _f(LEMMA, pa.string()),
-    _f(UPOS, pa.string()), _f(TAG, pa.string()), _f(HEAD, pa.int32()), _f(DEP, pa.string()),
-)  # fmt: skip
+TOKENS: Final = _schema(_ID, _f(TEXT_ID, pa.string()), _TOKEN)
 
 # ---- sidecars: what was decided, kept and rejected rows together ----------------------------------------
 
@@ -192,6 +209,12 @@ DECIDED_REGION_TEXTS: Final = _schema(
     _f(CANDIDATES, pa.list_(CANDIDATE)), DECISION,
 )  # fmt: skip
 DECIDED_MASKS: Final = _schema(_ID, _BOX_FIELDS, _f(MASK, pa.string()), _f(SCORE, _F32), _f(VOTES, pa.list_(TEXT_VOTE)))
+# What was composed, before it is judged; `quoted` is the id of the caption that a text begins with (null: none), `shift`
+# what is added to a place in that caption to get the place in the text.
+COMPOSED: Final = _schema(
+    [*PREDICTED_TEXTS], _f(WORDS, pa.list_(TOKEN)), _f(MENTIONS, pa.list_(MENTION)), _f(QUOTED, pa.string()),
+    _f(SHIFT, pa.int32()),
+)  # fmt: skip
 DECIDED_TEXTS: Final = _schema(
     _ID, _f(TEXT_ID, pa.string()), _f(GRANULARITY, pa.string()), _f(TEXT, pa.string()), _f(SPECIALIST, pa.string()),
     _f(SIMILARITY, _F32), _f(CONFIDENCE, _F32), _MEASURES, _f(VOTES, pa.list_(TEXT_VOTE)), DECISION,

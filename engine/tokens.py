@@ -38,6 +38,20 @@ class Tokens:
         """How many texts."""
         return len(self.offsets) - 1
 
+    def slice(self, lo: int, hi: int) -> Tokens:
+        """The tokens of texts lo..hi."""
+        first, last = int(self.offsets[lo]), int(self.offsets[hi])
+        return Tokens(
+            offsets=self.offsets[lo : hi + 1] - first,
+            start=self.start[first:last],
+            end=self.end[first:last],
+            lemma=self.lemma[first:last],
+            upos=self.upos[first:last],
+            tag=self.tag[first:last],
+            head=self.head[first:last],
+            dep=self.dep[first:last],
+        )
+
     @property
     def text(self) -> NDArray[np.int64]:
         """(tokens,) the text each token belongs to."""

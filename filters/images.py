@@ -1,17 +1,19 @@
 """Which images are no use: too small, too long, nothing to be seen, or torn. Copies: `filters.near_duplicates`."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
+from engine.pixel_measures import REPEATED
 from filters.decision import Decision, first, reject
 from filters.registry import FilterConfig, declare
 
-_MISSING: Final = 128  # what libjpeg puts where data is missing: coefficients of 0, which is mid grey
+_MISSING: Final = "#808080"  # what libjpeg puts where data is missing: coefficients of 0, which is mid grey
+Colour = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class ImageColumns:
     """The columns that a filter of images is given, for n images.
 
     `uri`, `format`, `meta` (the source's own fields, JSON) and `widths`, `heights` (pixels), each (n,); `contrast` (n,),
-    `tails` (n,) and `tail_colours` (n,), 0xRRGGBB, as in `engine.pixel_measures`.
+    `tails` (n,) and `tail_colours` (n,), 0xRRGGBB or `REPEATED`, as in `engine.pixel_measures`.
     """
 
     uri: pa.Array
@@ -61,16 +63,24 @@ class Blank(FilterConfig):
 
 
 class Torn(FilterConfig):
-    """Images whose file broke off: a decoder filled what was missing with grey, and the result was saved again."""
+    """Images whose file broke off: a decoder filled what was missing, and the result was saved again."""
 
     max_tail: float = Field(
         0.05,
         ge=0.0,
         le=1.0,
-        description="largest part of the height that a plain mid-grey band at the bottom may have (our choice)",
+        description="largest part of the height that a dead band at the bottom may have (our choice)",
+    )
+    fills: tuple[Colour, ...] = Field(
+        (_MISSING,),
+        description="colours that a dead band has; #000000 finds PNG files that Pillow was made to read, and also images "
+        "that were padded with black at the bottom alone (our choice)",
     )
     tolerance: int = Field(
-        3, ge=0, le=127, description="grey levels by which the band may differ from mid grey, 128 (our choice)"
+        3, ge=0, le=127, description="grey levels by which the band may differ from such a colour (our choice)"
+    )
+    repeated: bool = Field(
+        True, description="whether a band that repeats one row, not of one colour, is dead (our choice)"
     )
 
 
@@ -103,10 +113,19 @@ def blank(images: ImageColumns, config: Blank) -> Decision:
 
 @declare("images", "torn", Torn, source="our choice; mid grey is libjpeg's (jdhuff.c, insufficient_data)")
 def torn(images: ImageColumns, config: Torn) -> Decision:
-    """Reject images that end in a plain mid-grey band: their file broke off.
+    """Reject images that end in a dead band: mid grey, or one row again and again. Their file broke off.
 
-    Strict decoding quarantines a broken file (`engine.images`); this finds those that somebody repaired.
+    Strict decoding quarantines a broken file (`engine.images`); this finds those that somebody repaired. Bars above and
+    below are no tail (`engine.pixel_measures.tail`). Damage that leaves no band is not found: shifted blocks, and the
+    lower half of a progressive JPEG, which is only less sharp.
     """
-    channels = np.stack([images.tail_colours >> shift & 255 for shift in (16, 8, 0)])
-    grey = (np.abs(channels - _MISSING) <= config.tolerance).all(axis=0)
-    return reject(grey & (images.tails > config.max_tail), "torn", images.tails, config.max_tail)
+    dead = (images.tail_colours == REPEATED) & config.repeated
+    for fill in config.fills:
+        dead |= (images.tail_colours >= 0) & (_distances(images.tail_colours, int(fill[1:], 16)) <= config.tolerance)
+    return reject(dead & (images.tails > config.max_tail), "torn", images.tails, config.max_tail)
+
+
+def _distances(colours: NDArray[np.int32], other: int) -> NDArray[np.int32]:
+    """In how many levels colours (n,) differ from another, all 0xRRGGBB, in the channel where they do most: (n,)."""
+    channels = [np.abs((colours >> shift & 255) - (other >> shift & 255)) for shift in (16, 8, 0)]
+    return np.asarray(np.max(channels, axis=0), np.int32)

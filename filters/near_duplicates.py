@@ -15,6 +15,7 @@ for a pair, so neither crowds nor many near pairs cost memory. Then the rule is 
 those that stay are found by the same kind of keys.
 """
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, islice
@@ -25,13 +26,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 U64 = NDArray[np.uint64]
+U32 = NDArray[np.uint32]
 MAX_RADIUS: Final = 10
 _CROWD: Final = 4096  # all pairs of so many are compared in the time that planning anything better takes
 _PART: Final = 1 << 24  # hashes sorted at once: 128 MiB
+_GROUPS: Final = 1 << 22  # hashes in the groups that are decided at once
 _SAMPLE: Final = 1 << 14
 _MOST_KEYS: Final = 600
-_INDEX_BYTES: Final = 1 << 31
+_INDEX_BYTES: Final = 1 << 30
 _KEY_COST: Final = 100.0  # what handling one hash for one key costs, in units of comparing one pair; measured
+_DESCENDING: Final = (1 << 63) - 1  # flips signed numbers to unsigned ones in the other order
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,15 @@ class Copies:
 def near_duplicates(hashes: U64, worth: NDArray[np.integer], radius: int) -> Copies:
     """The copies among `hashes` (n,), n < 2**31, by the rule above; more `worth` (n,) is better.
 
-    Both columns may be memory-mapped files. Memory is about 50 bytes a hash, and at most 2 GiB for the index of a large
-    group.
+    Both columns may be memory-mapped files. Beside their pages, memory is about 25 bytes a hash and a quarter of a GiB;
+    the answer takes 17 bytes a copy of it. A group of more than 4 million hashes that hang together by small steps takes
+    about 50 bytes more for each of them, and its index 4 to 12 for each key and each hash that stays.
 
     Raises:
         ValueError: the columns differ in length, or the radius is not 0 .. 10.
     """
+    from filters import near_kernels as kernels
+
     if hashes.shape != worth.shape or not 0 <= radius <= MAX_RADIUS:
         raise ValueError(
             f"near-duplicates need columns of one length and a radius of 0 to {MAX_RADIUS}, got {hashes.shape}, "
@@ -59,50 +66,79 @@ def near_duplicates(hashes: U64, worth: NDArray[np.integer], radius: int) -> Cop
         )
     if len(hashes) < 2:
         return Copies(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
-    order = np.argsort(-np.asarray(worth, np.int64), kind="stable").astype(np.uint32)
-    ranked = np.asarray(hashes[order])
-    by_value = np.argsort(ranked, kind="stable").astype(np.uint32)
-    ranked = ranked[by_value]
-    starts = np.concatenate([[True], ranked[1:] != ranked[:-1]])
-    values, best = ranked[starts], by_value[starts]  # the distinct hashes, and the best rank of each
-    del ranked
-    keeper = _keepers(values, best, radius)
-    group = np.cumsum(starts, dtype=np.uint32) - 1
-    stays = best[keeper[group]]
-    copies = np.flatnonzero(stays != by_value)
-    found = group[copies]
-    distances = np.bitwise_count(values[found] ^ values[keeper[found]])
-    rows = order[by_value[copies]].astype(np.int64)
-    sort = np.argsort(rows)
-    return Copies(rows[sort], order[stays[copies]].astype(np.int64)[sort], distances[sort])
+    given, value = np.asarray(hashes), np.asarray(worth, np.int64)
+    rows = np.arange(len(given), dtype=np.uint32)
+    _sort_by(rows, value.view(np.uint64), _DESCENDING)
+    _sort_by(rows, given)
+    values, runs = kernels.distinct(given, rows)  # of equal hashes the best row is the first of its run
+    _let_go(hashes)
+    keeper = np.arange(len(values), dtype=np.uint32)
+    if radius:
+        _unite(values, np.zeros(0, np.uint32), radius, keeper)
+        _choose(keeper, values, rows, runs, value, radius)
+    original, distance = kernels.spread(values, rows, runs, keeper)
+    del rows, values, runs, keeper
+    copies = np.flatnonzero(original != np.arange(len(original), dtype=np.uint32))
+    return Copies(copies, original[copies].astype(np.int64), distance[copies])
 
 
-def _keepers(values: U64, ranks: NDArray[np.uint32], radius: int) -> NDArray[np.uint32]:
-    """For each distinct hash (d,) the position of the one that stays for it; a lower rank is better."""
+def _let_go(column: U64) -> None:
+    """Pages of a file that is mapped for reading need not stay in memory, where the system can be told so."""
+    if isinstance(column.base, mmap.mmap) and not column.flags.writeable and hasattr(mmap, "MADV_DONTNEED"):
+        column.base.madvise(mmap.MADV_DONTNEED)
+
+
+def _sort_by(order: U32, column: U64 | U32, flip: int = 0) -> None:
+    """Sort positions `order` (n,) in place by (column ^ flip)[order]; equal ones stay as they stand.
+
+    Half a value at a time stands beside the position, in one number: 8 bytes a row, and faster than `argsort`.
+    """
     from filters import near_kernels as kernels
 
-    keeper = np.arange(len(values), dtype=np.uint32)
-    if radius == 0:
-        return keeper
-    parent = keeper.copy()
-    _unite(values, np.zeros(0, np.uint32), radius, parent)
+    for shift in range(0, 8 * column.itemsize, 32):
+        halves = kernels.halves(column, order, np.uint64(flip), np.uint64(shift))
+        halves.sort()
+        kernels.reorder(order, halves)
+
+
+def _choose(parent: U32, values: U64, rows: U32, runs: U32, worth: NDArray[np.int64], radius: int) -> None:
+    """Apply the rule within each group of distinct hashes (d,), some whole groups at a time.
+
+    `parent` (d,) are the groups as sets, and becomes the position of the one that stays for each; runs[i] is where the
+    rows of a hash begin in `rows`, the best first.
+    """
+    from filters import near_kernels as kernels
+
     kernels.flatten(parent)
-    sizes = np.bincount(parent, minlength=len(parent)).astype(np.uint32)
-    members = np.flatnonzero(sizes[parent] > 1).astype(np.uint32)
-    members = members[np.lexsort((ranks[members], parent[members]))]
-    groups = parent[members]
-    del parent, sizes
-    bounds = np.concatenate([[0], np.flatnonzero(groups[1:] != groups[:-1]) + 1, [len(groups)]]).astype(np.int64)
-    near, chosen = values[members], np.arange(len(members), dtype=np.int64)
-    kernels.choose(near, bounds, radius, _CROWD, chosen)
+    sizes, lo = kernels.group_sizes(parent), 0
+    while lo < len(sizes):
+        hi, count = kernels.groups_within(sizes, lo, _GROUPS)
+        members = kernels.members(parent, sizes, lo, hi, count)
+        best = rows[runs[members]]
+        order = np.arange(count, dtype=np.uint32)
+        _sort_by(order, best)
+        _sort_by(order, worth[best].view(np.uint64), _DESCENDING)
+        _sort_by(order, parent[members])
+        members = members[order]
+        chosen = _chosen(values[members], parent[members], radius)
+        parent[members] = members[chosen]  # and `members` will not find them again: no later root stays for them
+        lo = hi
+
+
+def _chosen(values: U64, groups: U32, radius: int) -> NDArray[np.int64]:
+    """The rule in each run of equal `groups` (n,), best first: the position of the one that stays for each."""
+    from filters import near_kernels as kernels
+
+    bounds = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1], [True]]))
+    chosen = np.arange(len(values), dtype=np.int64)
+    kernels.choose(values, bounds, radius, _CROWD, chosen)
     for g in np.flatnonzero(np.diff(bounds) > _CROWD):
         lo, hi = int(bounds[g]), int(bounds[g + 1])
-        chosen[lo:hi] = lo + _chosen_among(near[lo:hi], radius)
-    keeper[members] = members[chosen]
-    return keeper
+        chosen[lo:hi] = lo + _chosen_among(values[lo:hi], radius)
+    return chosen
 
 
-def _unite(values: U64, ids: NDArray[np.uint32], radius: int, parent: NDArray[np.uint32]) -> None:
+def _unite(values: U64, ids: U32, radius: int, parent: U32) -> None:
     """Unite in `parent` all pairs of distinct `values` (n,) within the radius; no `ids` means 0 .. n - 1."""
     from filters import near_kernels as kernels
 
@@ -112,10 +148,10 @@ def _unite(values: U64, ids: NDArray[np.uint32], radius: int, parent: NDArray[np
         kernels.unite_all(values, names, radius, parent)
         return
     for bits in keys:
-        parts = -(-len(values) // _PART)
-        sizes = kernels.part_sizes(values, bits, parts) if parts > 1 else [len(values)]
+        parts, table = -(-len(values) // _PART), _table(bits)
+        sizes = kernels.part_sizes(values, table, parts) if parts > 1 else [len(values)]
         for part, size in enumerate(sizes):
-            keyed = kernels.keyed(values, bits, part, parts, int(size))
+            keyed = kernels.keyed(values, table, part, parts, int(size))
             keyed.sort()
             crowded = kernels.unite_runs(keyed, values, ids, radius, _CROWD, parent)
             runs = [(keyed[lo:hi] & np.uint64(0xFFFFFFFF)).astype(np.uint32) for lo, hi in crowded]
@@ -136,8 +172,8 @@ def _chosen_among(values: U64, radius: int) -> NDArray[np.int64]:
     if keys is None:
         kernels.choose(values, np.array([0, len(values)]), radius, len(values), chosen)
         return chosen
-    starts = np.cumsum([0, *map(len, keys)])
-    kernels.choose_by_keys(values, np.concatenate(keys), starts, len(values).bit_length(), radius, chosen)
+    tables = np.stack([_table(bits) for bits in keys])
+    kernels.choose_by_keys(values, tables, len(values).bit_length(), radius, chosen)
     return chosen
 
 
@@ -183,6 +219,17 @@ def _combined(bits: U64, bands: int, chosen: int) -> Iterator[U64]:
         yield bits[np.isin(band, choice)]
 
 
+def _table(bits: U64) -> U32:
+    """What each value of each byte of a hash gives to the key of these bits (at most 32): (8, 256).
+
+    The first bit is the highest; keys are 32 bits wide, so those of fewer bits have a tail of zeros.
+    """
+    table, byte = np.zeros((8, 256), np.uint32), np.arange(256)
+    for place, bit in enumerate(bits.tolist()):
+        table[bit // 8] |= ((byte >> bit % 8 & 1) << 31 - place).astype(np.uint32)
+    return table
+
+
 def _pairs(sample: U64, keys: list[U64]) -> float:
     """The part of all pairs that agree in a key, over a few of the keys."""
     from filters import near_kernels as kernels
@@ -190,7 +237,7 @@ def _pairs(sample: U64, keys: list[U64]) -> float:
     few = list(islice(keys, 0, None, max(1, len(keys) // 4)))
     agreeing = 0.0
     for bits in few:
-        found = np.sort(kernels.keyed(sample, bits, 0, 1, len(sample)) >> np.uint64(32))
+        found = np.sort(kernels.keyed(sample, _table(bits), 0, 1, len(sample)) >> np.uint64(32))
         runs = np.diff(np.flatnonzero(np.concatenate([[True], found[1:] != found[:-1], [True]]))).astype(np.float64)
         agreeing += float((runs * (runs - 1.0)).sum())
     return agreeing / max(len(few) * len(sample) * (len(sample) - 1.0), 1.0)

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 F = TypeVar("F", bound=Callable[..., Any])
 U64 = NDArray[np.uint64]
+U32 = NDArray[np.uint32]
 _INDEX = np.uint64(0xFFFFFFFF)
 _KEY = np.uint64(32)
+_BYTE, _BYTE_BITS = np.uint64(0xFF), np.uint64(8)
 _FEW = 16
 
 
@@ -29,12 +31,60 @@ def differing(a: np.uint64, b: np.uint64) -> int:
 
 
 @_kernel
-def key_of(value: np.uint64, bits: U64) -> np.uint64:
-    """The chosen bits (at most 32) side by side."""
+def key_of(value: np.uint64, table: U32) -> np.uint64:
+    """The chosen bits side by side, the first one the highest of 32: `table` (8, 256) has what each byte gives."""
     key = np.uint64(0)
-    for bit in bits:
-        key = (key << np.uint64(1)) | ((value >> bit) & np.uint64(1))
+    for byte in range(8):
+        key |= np.uint64(table[byte, np.intp(value & _BYTE)])
+        value >>= _BYTE_BITS
     return key
+
+
+@_kernel
+def halves(column: U64 | U32, order: U32, flip: np.uint64, shift: np.uint64) -> U64:
+    """half << 32 | i, of the 32 bits from `shift` on of column[order[i]] ^ flip: (n,)."""
+    found = np.empty(len(order), np.uint64)
+    for i in range(len(order)):
+        found[i] = (((np.uint64(column[order[i]]) ^ flip) >> shift) & _INDEX) << _KEY | np.uint64(i)
+    return found
+
+
+@_kernel
+def reorder(order: U32, halves: U64) -> None:
+    """`order` (n,) as `halves` are ordered; these are spent."""
+    for i in range(len(order)):
+        halves[i] = order[np.intp(halves[i] & _INDEX)]
+    for i in range(len(order)):
+        order[i] = np.uint32(halves[i])
+
+
+@_kernel
+def distinct(hashes: U64, rows: U32) -> tuple[U64, U32]:
+    """The distinct values (d,) of hashes (n,) that `rows` (n,) sort, and where in `rows` each begins, and n: (d + 1,)."""
+    n, count, last = len(rows), 1, hashes[rows[0]]
+    for row in rows:
+        count += hashes[row] != last
+        last = hashes[row]
+    values, runs = np.empty(count, np.uint64), np.empty(count + 1, np.uint32)
+    count = 0
+    for i in range(n):
+        value = hashes[rows[i]]
+        if i == 0 or value != values[count - 1]:
+            values[count], runs[count] = value, i
+            count += 1
+    runs[count] = n
+    return values, runs
+
+
+@_kernel
+def spread(values: U64, rows: U32, runs: U32, keeper: U32) -> tuple[U32, NDArray[np.uint8]]:
+    """For each row (n,) the row that stays for it, and their distance, from `keeper` (d,) of the distinct `values`."""
+    original, distance = np.empty(len(rows), np.uint32), np.empty(len(rows), np.uint8)
+    for k in range(len(values)):
+        stays, far = rows[runs[keeper[k]]], differing(values[k], values[keeper[k]])
+        for i in range(runs[k], runs[k + 1]):
+            original[rows[i]], distance[rows[i]] = stays, far
+    return original, distance
 
 
 @_kernel
@@ -47,30 +97,28 @@ def varying(values: U64) -> np.uint64:
 
 
 @_kernel
-def part_sizes(values: U64, bits: U64, parts: int) -> NDArray[np.int64]:
+def part_sizes(values: U64, table: U32, parts: int) -> NDArray[np.int64]:
     """How many values (n,) have a key in each of so many equal ranges of keys: (parts,)."""
     sizes = np.zeros(parts, np.int64)
-    width = np.uint64(len(bits))
     for value in values:
-        sizes[np.int64((key_of(value, bits) * np.uint64(parts)) >> width)] += 1
+        sizes[np.intp((key_of(value, table) * np.uint64(parts)) >> _KEY)] += 1
     return sizes
 
 
 @_kernel
-def keyed(values: U64, bits: U64, part: int, parts: int, size: int) -> U64:
+def keyed(values: U64, table: U32, part: int, parts: int, size: int) -> U64:
     """key << 32 | position, of the `size` values whose key lies in that part: (size,)."""
-    found = np.empty(size, np.uint64)
-    width, count = np.uint64(len(bits)), 0
+    found, count = np.empty(size, np.uint64), 0
     for i in range(len(values)):
-        key = key_of(values[i], bits)
-        if np.int64((key * np.uint64(parts)) >> width) == part:
+        key = key_of(values[i], table)
+        if np.intp((key * np.uint64(parts)) >> _KEY) == part:
             found[count] = (key << _KEY) | np.uint64(i)
             count += 1
     return found
 
 
 @_kernel
-def root(parent: NDArray[np.uint32], i: np.uint32) -> np.uint32:
+def root(parent: U32, i: np.uint32) -> np.uint32:
     """The lowest member of the set of i; paths are halved on the way."""
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -79,7 +127,7 @@ def root(parent: NDArray[np.uint32], i: np.uint32) -> np.uint32:
 
 
 @_kernel
-def unite(parent: NDArray[np.uint32], i: np.uint32, j: np.uint32) -> None:
+def unite(parent: U32, i: np.uint32, j: np.uint32) -> None:
     """Two sets become one; its root is its lowest member, so the order of calls does not show."""
     a, b = root(parent, i), root(parent, j)
     if a < b:
@@ -89,7 +137,7 @@ def unite(parent: NDArray[np.uint32], i: np.uint32, j: np.uint32) -> None:
 
 
 @_kernel
-def united(parent: NDArray[np.uint32], ids: NDArray[np.uint32]) -> bool:
+def united(parent: U32, ids: U32) -> bool:
     """All of `ids` (n,), n > 0, are in one set already: comparing them would say nothing new."""
     first = root(parent, ids[0])
     for i in ids:  # noqa: SIM110  numba has no generators in all()
@@ -99,7 +147,7 @@ def united(parent: NDArray[np.uint32], ids: NDArray[np.uint32]) -> bool:
 
 
 @_kernel
-def unite_all(values: U64, ids: NDArray[np.uint32], radius: int, parent: NDArray[np.uint32]) -> None:
+def unite_all(values: U64, ids: U32, radius: int, parent: U32) -> None:
     """Unite every pair of values (n,) within the radius; `ids` (n,) are their places in `parent`.
 
     Of many, one is compared with all others, each that is near with those that are left, and so on: at most all pairs,
@@ -134,9 +182,7 @@ def unite_all(values: U64, ids: NDArray[np.uint32], radius: int, parent: NDArray
 
 
 @_kernel
-def unite_runs(
-    sorted_keys: U64, values: U64, ids: NDArray[np.uint32], radius: int, crowd: int, parent: NDArray[np.uint32]
-) -> NDArray[np.int64]:
+def unite_runs(sorted_keys: U64, values: U64, ids: U32, radius: int, crowd: int, parent: U32) -> NDArray[np.int64]:
     """`unite_all` for each run of equal keys, as `keyed` gives them, sorted. No `ids` means 0 .. n - 1.
 
     Returns:
@@ -166,10 +212,43 @@ def unite_runs(
 
 
 @_kernel
-def flatten(parent: NDArray[np.uint32]) -> None:
+def flatten(parent: U32) -> None:
     """Every member points at its root."""
     for i in range(len(parent)):
         parent[i] = root(parent, np.uint32(i))
+
+
+@_kernel
+def group_sizes(parent: U32) -> U32:
+    """How many members the group of each root has (d,); 0 where a hash is alone or no root."""
+    sizes = np.zeros(len(parent), np.uint32)
+    for i in range(len(parent)):
+        sizes[parent[i]] += np.uint32(1)
+    for i in range(len(parent)):
+        if sizes[i] == 1:
+            sizes[i] = 0
+    return sizes
+
+
+@_kernel
+def groups_within(sizes: U32, lo: int, most: int) -> tuple[int, int]:
+    """The end of the roots from `lo` on whose groups have at most `most` members together, or are one; and how many."""
+    count, hi = 0, lo
+    while hi < len(sizes) and (count == 0 or count + sizes[hi] <= most):
+        count += int(sizes[hi])
+        hi += 1
+    return hi, count
+
+
+@_kernel
+def members(parent: U32, sizes: U32, lo: int, hi: int, count: int) -> U32:
+    """The `count` members of the groups with roots lo .. hi - 1."""
+    found, k = np.empty(count, np.uint32), 0
+    for i in range(len(parent)):
+        if lo <= parent[i] < hi and sizes[parent[i]] > 0:
+            found[k] = i
+            k += 1
+    return found
 
 
 @_kernel
@@ -196,30 +275,32 @@ def choose(values: U64, offsets: NDArray[np.int64], radius: int, most: int, keep
 
 
 @_kernel
-def choose_by_keys(
-    values: U64, bits: U64, starts: NDArray[np.int64], slots: int, radius: int, keeper: NDArray[np.int64]
-) -> None:
-    """`choose` for one large group: those that stay are found by the keys bits[starts[c]:starts[c+1]].
+def choose_by_keys(values: U64, tables: U32, slots: int, radius: int, keeper: NDArray[np.int64]) -> None:
+    """`choose` for one large group: those that stay are found by keys, `tables` (keys, 8, 256).
 
-    `slots`: log2 of the number of chains for each key.
+    `slots`: log2 of the number of chains for each key. Pages of the index that no hash that stays falls on are never
+    touched, so they take no memory.
     """
-    n, keys = len(values), len(starts) - 1
-    heads = np.full((keys, 1 << slots), -1, np.int32)
-    older = np.empty((keys, n), np.int32)
-    place = np.empty(keys, np.int64)
+    n, keys = len(values), len(tables)
+    kept, count = np.empty(n, np.uint32), 0
+    heads = np.zeros((keys, 1 << slots), np.uint32)  # 1 + the place among those that stay, 0 at the end of a chain
+    older = np.empty((keys, n), np.uint32)
+    place = np.empty(keys, np.intp)
     shift = np.uint64(64 - slots)
     for i in range(n):
-        found = i
+        found = count
         for c in range(keys):
-            key = key_of(values[i], bits[starts[c] : starts[c + 1]])
-            place[c] = np.int64((key * np.uint64(0x9E3779B97F4A7C15)) >> shift)  # Fibonacci hashing
+            key = key_of(values[i], tables[c])
+            place[c] = np.intp((key * np.uint64(0x9E3779B97F4A7C15)) >> shift)  # Fibonacci hashing
             k = int(heads[c, place[c]])
-            while k >= 0:
-                if k < found and differing(values[k], values[i]) <= radius:
-                    found = k
-                k = int(older[c, k])
-        keeper[i] = found
-        if found == i:
+            while k > 0:
+                if k <= found and differing(values[kept[k - 1]], values[i]) <= radius:
+                    found = k - 1
+                k = int(older[c, k - 1])
+        if found == count:
             for c in range(keys):
-                older[c, i] = heads[c, place[c]]
-                heads[c, place[c]] = i
+                older[c, count] = heads[c, place[c]]
+                heads[c, place[c]] = count + 1
+            kept[count] = i
+            count += 1
+        keeper[i] = kept[found]

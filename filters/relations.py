@@ -50,30 +50,17 @@ def relations(tokens: Tokens, texts: Sequence[str]) -> Relations:
       sits on a sofa". A participle or relative clause has the noun it hangs on as its subject; a verb without one takes
       that of the verb it is joined to or depends on ("a man sits and reads a book").
 
-    Conjuncts each have a relation of their own ("a dog and a cat on ..." as far as the tree says whose it is), and
-    nouns of place join their preposition ("in front of"). Which relations count is our choice.
+    Conjuncts each have a relation of their own where what is said follows them all ("a dog and a cat on a sofa", not
+    "a dog on a sofa and a cat"), and nouns of place join their preposition ("in front of"). Which relations count is our
+    choice.
     """
-    head, place = tokens.global_head, np.arange(len(tokens.dep), dtype=np.int64)
-    dep, nominal = Coded.of(tokens.dep), nominals(tokens)
+    head, dep, nominal = tokens.global_head, Coded.of(tokens.dep), nominals(tokens)
     first, last = _prepositions(tokens, head, dep)
-    through = _through(tokens, head, dep, first)
-    led = first >= 0
-    antecedent = _antecedents(tokens, head, dep)
-    subject = _subjects(head, dep, nominal, antecedent)
-    below = nominal & nominal[head] & dep.among(("nmod",)) & led
-    somewhere = nominal & led & (subject >= 0)
-    argument = nominal & ~nominal[head] & dep.among(_OBJECTS) & (led | dep.among(("obj",))) & (subject[head] >= 0)
-    kinds = [
-        (head[below], place[below], np.full(int(below.sum()), -1)),
-        (subject[somewhere], place[somewhere], np.full(int(somewhere.sum()), -1)),
-        (subject[head[argument]], place[argument], head[argument]),
-    ]
-    about, thing, verb = (np.concatenate(column) for column in zip(*kinds, strict=True))
-    kept = (through[about] < 0) | (verb >= 0)  # "front" is part of a preposition, not a thing
-    about, thing, verb = about[kept], thing[kept], verb[kept]
+    through, antecedent = _through(tokens, head, dep, first), _antecedents(tokens, head, dep)
     joined = dep.among(("conj",)) & nominal
-    row, about = _with_conjuncts(about, head, joined)
-    thing, verb = thing[row], verb[row]
+    about, thing, verb = _stated(head, dep, nominal, first >= 0, _subjects(head, dep, nominal, antecedent))
+    kept = (through[about] < 0) | (verb >= 0)  # "front" is part of a preposition, not a thing
+    about, thing, verb = _shared(about[kept], thing[kept], verb[kept], head, joined)
     row, real = _with_conjuncts(np.where(through[thing] >= 0, through[thing], antecedent[thing]), head, joined)
     about, thing, verb = about[row], thing[row], verb[row]
     order = np.lexsort((verb, real, about))
@@ -88,6 +75,31 @@ def relations(tokens: Tokens, texts: Sequence[str]) -> Relations:
         verb=np.where(verb >= 0, verb - base, -1).astype(np.int32),
         words=_words(tokens, texts, tokens.text[about], verb, first[thing], end),
     )
+
+
+def _stated(head: Places, dep: Coded, nominal: Flags, led: Flags, subject: Places) -> tuple[Places, Places, Places]:
+    """(rows,) who, what, and by which verb (-1: none), as the tree has it, of nouns `led` by a preposition and objects."""
+    place = np.arange(len(head), dtype=np.int64)
+    below = nominal & nominal[head] & dep.among(("nmod",)) & led
+    somewhere = nominal & led & (subject >= 0)
+    argument = nominal & ~nominal[head] & dep.among(_OBJECTS) & (led | dep.among(("obj",))) & (subject[head] >= 0)
+    kinds = [
+        (head[below], place[below], np.full(int(below.sum()), -1)),
+        (subject[somewhere], place[somewhere], np.full(int(somewhere.sum()), -1)),
+        (subject[head[argument]], place[argument], head[argument]),
+    ]
+    about, thing, verb = (np.concatenate(column) for column in zip(*kinds, strict=True))
+    return about, thing, verb
+
+
+def _shared(about: Places, thing: Places, verb: Places, head: Places, joined: Flags) -> tuple[Places, Places, Places]:
+    """The same for what is joined to `about`, where it stands on the same side of what is said: in "a dog on a sofa and
+    a cat" the cat is somewhere else."""
+    row, member = _with_conjuncts(about, head, joined)
+    about, thing, verb = about[row], thing[row], verb[row]
+    said = np.where(verb >= 0, verb, thing)
+    same = (member < said) == (about < said)
+    return member[same], thing[same], verb[same]
 
 
 def _prepositions(tokens: Tokens, head: Places, dep: Coded) -> tuple[Places, Places]:

@@ -115,9 +115,19 @@ class Chunks:
 
 
 @dataclass(frozen=True, slots=True)
+class Kinds:
+    """What each token is (tokens,): none, one or several of these. See `kinds` for what counts."""
+
+    objects: Flags
+    attributes: Flags
+    actions: Flags
+    proper_nouns: Flags
+    numbers: Flags
+
+
+@dataclass(frozen=True, slots=True)
 class Measures:
-    """Table 3 of the paper for a batch of texts; every column has one entry a text. See `measures` for what
-    counts."""
+    """Table 3 of the paper for a batch of texts; every column has one entry a text. See `kinds` for what counts."""
 
     n_tokens: NDArray[np.int32]
     n_objects: NDArray[np.int32]
@@ -292,30 +302,40 @@ def _numeral(at: int, head: Places, tokens: Tokens) -> int:
     return value if value < 2**31 else PLURAL
 
 
-def measures(tokens: Tokens) -> Measures:
-    """Table 3 of the paper. It names the columns and defines a token's complexity (`degrees`); which tokens count
-    is our choice:
+def kinds(tokens: Tokens) -> Kinds:
+    """Which tokens count as what. The paper (table 3) names the kinds; where they begin and end is our choice:
 
-    - tokens: all, punctuation included, white space never;
     - objects: common and proper nouns, parts of compounds too ("kitchen sink" is two); pronouns name nothing and do
       not count;
     - proper nouns: those of the objects that are names;
     - attributes: adjectives, and whatever modifies a noun as `amod` (participles), `nummod` (counts) or `compound`;
       no determiners;
+    - numbers: numerals and figures, those among the attributes too;
     - actions: verbs, participles after the noun included ("a man riding a horse"); no auxiliaries, no "be", no
-      participle before the noun ("a smiling man": an attribute);
-    - object (action) complexity: the mean of `degrees` over the text's objects (actions) as counted above, whatever hangs
-      on them; 0 where it has none. The mean and
-      not the largest, because the paper's means hardly differ between detailed and three times longer texts (4.00
-      and 4.02), which a maximum could not do. On 1,000 COCO captions the mean is 2.9, the maximum 4.0, the paper's
-      brief texts have 2.80.
+      participle before the noun ("a smiling man": an attribute).
     """
     dep, upos = Coded.of(tokens.dep), Coded.of(tokens.upos)
-    nominal, name = nominals(tokens), upos.among(("PROPN",))
-    qualifies = dep.among(("amod", "nummod", "compound")) & nominal[tokens.global_head]
+    nominal = nominals(tokens)
     objects = nominal & ~upos.among(("PRON",))
-    actions = upos.among(("VERB",)) & ~dep.among(("amod",)) & ~Coded.of(tokens.lemma).among(_NO_ACTION) & ~objects
-    text, degree, count = tokens.text, degrees(tokens), len(tokens)
+    qualifies = dep.among(("amod", "nummod", "compound")) & nominal[tokens.global_head]
+    return Kinds(
+        objects=objects,
+        attributes=(upos.among(("ADJ",)) & ~objects) | qualifies,
+        actions=upos.among(("VERB",)) & ~dep.among(("amod",)) & ~Coded.of(tokens.lemma).among(_NO_ACTION) & ~objects,
+        proper_nouns=upos.among(("PROPN",)) & objects,
+        numbers=upos.among(("NUM",)) & ~objects,
+    )
+
+
+def measures(tokens: Tokens) -> Measures:
+    """Table 3 of the paper, of the tokens that count as `kinds` says, and of all, punctuation included.
+
+    Object (action) complexity is the mean of `degrees` over the text's objects (actions), whatever hangs on them; 0
+    where it has none. The mean and not the largest, because the paper's means hardly differ between detailed and three
+    times longer texts (4.00 and 4.02), which a maximum could not do. On 1,000 COCO captions the mean is 2.9, the
+    maximum 4.0, the paper's brief texts have 2.80.
+    """
+    found, text, degree, count = kinds(tokens), tokens.text, degrees(tokens), len(tokens)
 
     def total(which: Flags) -> NDArray[np.int32]:
         return np.bincount(text[which], minlength=count).astype(np.int32)
@@ -326,10 +346,10 @@ def measures(tokens: Tokens) -> Measures:
 
     return Measures(
         n_tokens=np.diff(tokens.offsets).astype(np.int32),
-        n_objects=total(objects),
-        n_attributes=total((upos.among(("ADJ",)) & ~objects) | qualifies),
-        n_actions=total(actions),
-        n_proper_nouns=total(name & objects),
-        object_complexity=mean_degree(objects),
-        action_complexity=mean_degree(actions),
+        n_objects=total(found.objects),
+        n_attributes=total(found.attributes),
+        n_actions=total(found.actions),
+        n_proper_nouns=total(found.proper_nouns),
+        object_complexity=mean_degree(found.objects),
+        action_complexity=mean_degree(found.actions),
     )

@@ -83,6 +83,20 @@ class TextLimits(BaseModel):
     )
 
 
+class DetailedLimits(TextLimits):
+    """The same, by the length of detailed texts; a setting that is given leaves the others as they are here."""
+
+    max_tokens: int = Field(default=200, ge=1, description="most tokens of a text (our choice)")
+    max_objects: int = Field(default=50, ge=0, description="most objects a text may name (our choice)")
+
+
+class MoreDetailedLimits(TextLimits):
+    """The same, by the length of more detailed texts."""
+
+    max_tokens: int = Field(default=400, ge=1, description="most tokens of a text (our choice)")
+    max_objects: int = Field(default=100, ge=0, description="most objects a text may name (our choice)")
+
+
 class TextFilterConfig(BaseModel):
     """Limits by granularity; defaults scale with the lengths of the paper's table 2."""
 
@@ -91,12 +105,11 @@ class TextFilterConfig(BaseModel):
     brief: TextLimits = Field(
         default=TextLimits(), description="limits on brief texts (paper's mean: 8 tokens, 3 objects)"
     )
-    detailed: TextLimits = Field(
-        default=TextLimits(max_tokens=200, max_objects=50),
-        description="limits on detailed texts (paper's mean: 32 tokens, 13 objects)",
+    detailed: DetailedLimits = Field(
+        default=DetailedLimits(), description="limits on detailed texts (paper's mean: 32 tokens, 13 objects)"
     )
-    more_detailed: TextLimits = Field(
-        default=TextLimits(max_tokens=400, max_objects=100),
+    more_detailed: MoreDetailedLimits = Field(
+        default=MoreDetailedLimits(),
         description="limits on more detailed texts (paper's mean: 71 tokens, 28 objects)",
     )
     drop_duplicates: bool = Field(

@@ -41,7 +41,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "writers": {"template": {"uses": "template"}},
 }
 # Tables whose specialists are votes of one column, or have texts in one table: a name must mean one of them.
-_TOGETHER = (("captioners", "writers"), ("detectors", "readers"), ("detectors", "segmenters"))
+_TOGETHER = (
+    ("captioners", "writers"),
+    ("detectors", "readers"),
+    ("detectors", "segmenters"),
+    ("grounders", "writers"),
+)
 # Names become folders of OUT and parts of ids.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 GPU_FRACTIONS = (0.0, 0.0625, 0.125, 0.25, 0.5, 1.0)

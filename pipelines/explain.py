@@ -22,6 +22,7 @@ from engine.publish import list_markers
 from engine.sidecar import SAMPLE, list_sidecars
 from engine.store import Store, open_store
 from pipelines.explain_text import render
+from pipelines.explain_words import understood
 from pipelines.remember import recall
 
 __all__ = ["explain", "render"]
@@ -40,8 +41,9 @@ def explain(out: str, image: str) -> dict[str, Any]:
     `image` is its id, its place (or the end of that, from a `/` on), or the beginning of an id that no other begins
     with. `stages` has, for each stage in the order of the graph: `state` (done, not there yet, not asked, left out),
     what it `reads`, its `rows` about the image, its `faults`, and of a decision `kept` and `rejected` by reason; an
-    estimate, which is about no single image, has `learned`, the rows of its table. `published` has the `state` of the
-    image's shard and the image's rows in each table.
+    estimate, which is about no single image, has `learned`, the rows of its table. `understood` has what the words of
+    each text are and how they relate (`pipelines.explain_words`). `published` has the `state` of the image's
+    shard and the image's rows in each table.
 
     Raises:
         OutError: nothing was ever built in OUT; no image or several are meant by `image`.
@@ -54,7 +56,8 @@ def explain(out: str, image: str) -> dict[str, Any]:
     shard, row = _find(store, plan, image)
     stages = list(_stages(store, graph, plan, shard, row[s.IMAGE_ID]))
     published = _published(store, graph.nodes[-1], plan.name(shard), row[s.IMAGE_ID])
-    return {**row, "shard": plan.name(shard), "stages": stages, "published": published}
+    words = understood([said for stage in stages for said in stage["rows"]])
+    return {**row, "shard": plan.name(shard), "stages": stages, "understood": words, "published": published}
 
 
 def _stages(store: Store, graph: Graph, plan: Plan, shard: int, image_id: str) -> Iterator[dict[str, Any]]:

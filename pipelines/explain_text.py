@@ -10,6 +10,7 @@ from typing import Any, Final
 from rich.cells import cell_len, set_cell_size
 
 from engine import schema as s
+from pipelines.explain_words import KINDS
 
 Row = Mapping[str, Any]
 Told = set[tuple[str | None, ...]]  # a row's ids and a line of its details
@@ -32,7 +33,7 @@ _COUNTS: Final = (s.N_TOKENS, s.N_OBJECTS, s.N_ATTRIBUTES, s.N_ACTIONS, s.N_PROP
 _SHOWN_ELSEWHERE: Final = frozenset(
     {*_NAMES, *_COLUMNS, *_COUNTS, *s.BOX, *(f.name for f in s.DECISION), s.OBJECT_COMPLEXITY, s.ACTION_COMPLEXITY}
     | {s.QUAD, s.MASK, s.VOTES, s.N_ELIGIBLE, s.CANDIDATES, s.START, s.END, s.ROUND, s.META, s.URI, s.SHA256, s.PHASH}
-    | {s.WIDTH, s.HEIGHT, s.FORMAT, s.IMAGE_ID}
+    | {s.WIDTH, s.HEIGHT, s.FORMAT, s.IMAGE_ID, s.WORDS, s.MENTIONS, s.SHIFT}
 )
 
 
@@ -53,6 +54,7 @@ def _lines(story: Mapping[str, Any], everything: bool) -> Iterator[str]:
     for stage in story["stages"]:
         yield ""
         yield from _stage(stage, image_id, everything, told)
+    yield from _understood(story["understood"], image_id, everything)
     yield ""
     yield from _published(story["published"], image_id, everything, told)
 
@@ -90,6 +92,26 @@ def _summary(stage: Row) -> str:
 
 def _tries(fault: Row) -> str:
     return "tried once" if fault["attempts"] == 1 else f"tried {fault['attempts']} times"
+
+
+def _understood(texts: Sequence[Row], image_id: str, everything: bool) -> Iterator[str]:
+    """What the words of each text are, and how they relate: "dog (r0) - on - grass (r3)"."""
+    if texts:
+        yield from ("", "understood:")
+    for text in texts if everything else texts[:_SHOWN]:
+        yield from _wrapped(f"{_short(text[s.TEXT_ID], image_id)}  {text[s.TEXT]}", "  ", "    ")
+        words = (f"{kind.replace('_', ' ')} {', '.join(text[kind])}" for kind in KINDS if text[kind])
+        yield from _wrapped(" · ".join(words), "      ", "        ")
+        for relation in text["relations"]:
+            subject, object_ = (_argument(relation[side], image_id) for side in ("subject", "object"))
+            yield from _wrapped(f"{subject} - {relation['words']} - {object_}", "      ", "        ")
+    if len(texts) > _SHOWN and not everything:
+        yield f"  … and {len(texts) - _SHOWN} more; --all shows them"
+
+
+def _argument(argument: Row, image_id: str) -> str:
+    regions = ", ".join(_short(region, image_id) for region in argument["regions"])
+    return f"{argument['word']} ({regions})" if regions else str(argument["word"])
 
 
 def _published(published: Row, image_id: str, everything: bool, told: Told) -> Iterator[str]:
@@ -228,10 +250,13 @@ def _decision(row: Row) -> str:
 
 
 def _details(row: Row) -> Iterator[str]:
-    """Measures, votes and candidates of one row, a line each."""
+    """Measures, mentions, votes and candidates of one row, a line each."""
     if row.get(s.N_TOKENS) is not None:
         counts = ", ".join(f"{row[name]} {name.removeprefix('n_').replace('_', ' ')}" for name in _COUNTS)
         yield f"{counts}; complexity {row[s.OBJECT_COMPLEXITY]:.2f} and {row[s.ACTION_COMPLEXITY]:.2f}"
+    if row.get(s.MENTIONS):
+        named = (f"{row[s.TEXT][m[s.START] : m[s.END]]} ({', '.join(_regions(m))})" for m in row[s.MENTIONS])
+        yield f"speaks of: {' · '.join(named)}"
     if row.get(s.VOTES):
         votes = " · ".join(_said(v, s.SPECIALIST, s.LABEL, s.SCORE) for v in row[s.VOTES])
         eligible = "" if row.get(s.N_ELIGIBLE) is None else f" ({row[s.N_ELIGIBLE]} could vote)"
@@ -239,6 +264,11 @@ def _details(row: Row) -> Iterator[str]:
     if row.get(s.CANDIDATES):
         named = (_said(c, s.TEXT, s.GRANULARITY, s.SPECIALIST, s.SIMILARITY) for c in row[s.CANDIDATES])
         yield f"candidates: {' · '.join(named)}"
+
+
+def _regions(mention: Row) -> list[str]:
+    """The ids of its regions without the image's, which is the same for all."""
+    return [region.rpartition(":")[2] for region in mention[s.REGION_IDS]]
 
 
 def _said(record: Row, *names: str) -> str:

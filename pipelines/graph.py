@@ -1,11 +1,17 @@
 """The FLD-5B graph: which stages a configuration makes, and what each reads. Read it from top to bottom.
 
-ingest ─┬─ images (and near_duplicates, once for all shards) ─ publish
-        ├─ detect.* ──┐
-        ├─ read.* ────┼─ regions ─ describe.* ─ parse_crops ─ score_regions.* ─ region_text ─┐
-        └─ caption.* ─┴─ parse ─ score_texts.* ─ texts ─ write.* ─ parse_details ─ details ───┤
-                                                                                              │
-  publish ─ mask.* ─ triplets ─ ground.* ─ phrases ───────────────────────────────────────────┘
+ingest ─┬─ detect.* ─ compare.* ─ reliability ─ objects ─┬─ describe.* ─ parse_crops ─ score_regions.* ─┐
+        ├─ read.* ─ writing ─────────────────────────────┴─ regions ────────────────────────────────────┴─ region_text ─┐
+        ├─ caption.* ─┬─ parse ─ score_texts.* ─ texts ─ phrases ─────────┬─ triplets ──────────────────────────────────┤
+        │             └─ chunks ─ ground.* ─ groundings ─┬────────────────┘                                             │
+        │                                                └─ mask.* ─ masks ─────────────────────────────────────────────┤
+        └─ near_duplicates ─ images ────────────────────────────────────────────────────────────────────────────────────┤
+                                              publish ─ (the same from chunks on) ─ details ─ write.* ──────────────────┘
+
+Lines that are not drawn: `objects` reads all that detectors said; `score_regions`, `ground` and `mask` are asked about
+`objects`, and about nothing that was read, so one more reader makes nobody look again; `texts` reads `regions` (what was
+seen, what is written), `triplets` reads `regions` and `region_text`, `write` reads `texts`, and `masks` reads `objects`
+and their detectors.
 """
 
 import hashlib
@@ -27,6 +33,7 @@ from engine.parquet import canonical
 from filters.phrases import blacklist
 from pipelines.config import Chosen, Config, specialists_of
 from pipelines.decide import config as settings
+from pipelines.stages import compose
 from pipelines.stages import decision as decide
 from pipelines.stages import specialist as roles
 from pipelines.stages.copies import near_duplicate_images
@@ -68,33 +75,29 @@ class _Builder:
         read = self._each("readers", "read", (), s.PREDICTED_READINGS, roles.read)
         caption = self._each("captioners", "caption", (), s.PREDICTED_TEXTS, roles.caption)
         learned = self._reliability(detect)
-        things = {"config": settings.clusters_config(consensus), **self._detectors(), **self._words(learned)}
-        self._decide("clusters", [*detect, *read, *learned], s.DECIDED_REGIONS, decide.clusters, things)
+        things = {"config": consensus.objects, **self._detectors(), **self._words(learned)}
+        self._decide("objects", [*detect, *learned], s.DECIDED_REGIONS, decide.objects, things, texts=False)
+        readings = {"config": consensus.writing, "gold": self._gold("readers")}
+        self._decide("writing", read, s.DECIDED_REGIONS, decide.writing, readings)
         regions = {"config": settings.regions_config(filters), "gold": self._gold("detectors", "readers")}
-        self._decide("regions", ["clusters"], s.DECIDED_REGIONS, decide.regions, regions)
+        self._decide("regions", ["objects", "writing"], s.DECIDED_REGIONS, decide.regions, regions)
         crops = self._describe()
         region_text = {"config": settings.region_text_config(filters)}
         self._decide("region_text", ["regions", *crops], s.DECIDED_REGION_TEXTS, decide.region_text, region_text)
         parsed = self._parse("parse", caption)
         scores = self._each("scorers", "score_texts", tuple(caption), s.SIMILARITIES, roles.score_texts)
         texts = {
-            "config": settings.texts_config(consensus, filters, parsed=bool(parsed)),
-            "source": "caption.",
+            "config": settings.texts_config(consensus, filters),
             "parsed": _one(parsed),
             "gold": self._gold("captioners"),
             "vocabularies": self._detectors()["vocabularies"],
         }
         self._decide("texts", ["regions", *caption, *parsed, *scores], s.DECIDED_TEXTS, decide.texts, texts)
-        mask = self._ground("caption.", caption, _one(parsed), "texts", ("clusters",))
-        write = self._each("writers", "write", ("regions", "region_text", "texts"), s.PREDICTED_TEXTS, roles.write)
-        if write:
-            reparsed = self._parse("parse_details", write)
-            config = settings.texts_config(consensus, filters, parsed=bool(reparsed))
-            details = {"config": config, "source": "write.", "parsed": _one(reparsed)}
-            self._decide("details", [*write, *reparsed], s.DECIDED_TEXTS, decide.texts, details)
-            mask += self._ground("write.", write, _one(reparsed), "details", (), decide.DETAILS)
+        mask = self._ground("caption.", caption, _one(parsed), ("objects",))
+        self._triplets("texts", [""])
+        mask += self._details(parsed)
         drawn = {"config": consensus.masks, "gold": self._gold("detectors", "segmenters")}
-        self._decide("masks", ["clusters", *detect, *mask], s.DECIDED_MASKS, decide.masks, drawn)
+        self._decide("masks", ["objects", *detect, *mask], s.DECIDED_MASKS, decide.masks, drawn)
         estimates = [stage for stage in self.made if isinstance(stage, Estimate)]
         apart = {INGEST, *(stage.name for stage in estimates)}
         apart |= {name for name in (i for stage in estimates for i in stage.inputs) if name.startswith("compare.")}
@@ -143,9 +146,13 @@ class _Builder:
         schema: pa.Schema,
         function: Callable[..., pa.Table],
         given: Mapping[str, Any],
+        *,
+        texts: bool = True,
     ) -> None:
+        """`texts`: it reads or makes texts, so it depends on how they are made."""
         plain = {key: _plain(value) for key, value in given.items()}
-        self.made.append(DecisionStage(name, (INGEST, *inputs), schema, partial(function, **given), plain))
+        decided = partial(function, **given)
+        self.made.append(DecisionStage(name, (INGEST, *inputs), schema, decided, plain, texts=texts))
 
     def _parse(self, name: str, sources: Sequence[str]) -> list[str]:
         """Parsing the texts of `sources`; nothing without a parser or without texts."""
@@ -155,10 +162,62 @@ class _Builder:
         pairs = tuple((source, source.partition(".")[2]) for source in sources)
         return [self._specialist(parsers[0], name, tuple(sources), s.TOKENS, Parse(pairs))]
 
+    def _details(self, parsed: Sequence[str]) -> list[str]:
+        """Detailed texts. Who composes is asked within a decision, and knows what the texts speak of; who writes in words
+        of its own is asked as a specialist, and its texts are parsed and grounded as captions are.
+
+        Returns:
+            The stages that segment.
+        """
+        accepted = ("regions", "region_text", "texts")
+        composers = [chosen for chosen in self.chosen["writers"] if hasattr(chosen.card.cls, "compose")]
+        composed = [self._compose(chosen, (*accepted, *parsed), _one(parsed)) for chosen in composers]
+        write = [
+            self._specialist(chosen, f"write.{chosen.name}", accepted, s.PREDICTED_TEXTS, roles.write)
+            for chosen in self.chosen["writers"]
+            if chosen not in composers
+        ]
+        if not composed and not write:
+            return []
+        known = {"composers": frozenset(chosen.name for chosen in composers)}
+        tokens = self._parse("parse_details", write)
+        mask, ends = [], []
+        if composed:
+            self._decide("tokens_composed", composed, s.TOKENS, compose.tokens, known)
+            self._decide("chunks_composed", [*composed, "chunks"], s.DECIDED_PHRASES, compose.chunks, known)
+            inputs = [*composed, "chunks", "groundings", "regions"]
+            self._decide("groundings_composed", inputs, s.DECIDED_TRIPLETS, compose.groundings, known)
+            ends.append(decide.COMPOSED)
+        if write:
+            mask = self._ground("write.", write, _one(tokens), (), decide.DETAILS)
+            ends.append(decide.DETAILS)
+        tokens += ["tokens_composed"] if composed else []
+        details = {
+            **known,
+            "config": settings.texts_config(self.config.consensus, self.config.filters),
+            "parsed": tuple(tokens),
+            "measured": bool(self.chosen["parser"]),
+        }
+        self._decide("details", [*composed, *write, *parsed, *tokens], s.DECIDED_TEXTS, compose.details, details)
+        self._triplets("details", ends, decide.DETAILS, known["composers"])
+        return mask
+
+    def _compose(self, chosen: Chosen, inputs: Sequence[str], parsed: str | None) -> str:
+        card, config = chosen.card, chosen.config
+        identity = {
+            "specialist": card.name,
+            "revision": card.revision,
+            "config": config.model_dump(mode="json", exclude={"batch_size"}),
+        }
+        answer = partial(compose.compose, writer=card.cls(config), parsed=parsed)
+        name = f"write.{chosen.name}"
+        self.made.append(DecisionStage(name, (INGEST, *inputs), s.COMPOSED, answer, identity))
+        return name
+
     def _ground(
-        self, source: str, said: Sequence[str], parsed: str | None, texts: str, boxes: tuple[str, ...], end: str = ""
+        self, source: str, said: Sequence[str], parsed: str | None, boxes: tuple[str, ...], end: str = ""
     ) -> list[str]:
-        """From the texts that the stages `said` (`source`*) made to triplets and the masks of their boxes.
+        """From the texts that the stages `said` (`source`*) made to the places of their phrases, and masks of these.
 
         Grounders and segmenters look at every phrase and place, whatever becomes of it, so that no filter makes them
         look again. Written texts are made of what was accepted, so what looks at them follows the filters.
@@ -166,34 +225,41 @@ class _Builder:
         Returns:
             The stages that segment.
         """
-        config, filters = self.config.consensus, self.config.filters
         tokens = [parsed] if parsed else []
         self._decide(f"chunks{end}", [*said, *tokens], s.DECIDED_PHRASES, decide.chunks,
                      {"source": source, "parsed": parsed})  # fmt: skip
-        asked = (f"chunks{end}", "clusters")
+        asked = (f"chunks{end}", "objects")
         ground = self._each("grounders", f"ground{end}", asked, s.PREDICTED_PHRASES, roles.ground)
-        places = {"config": settings.groundings_config(config)}
+        places = {"config": settings.groundings_config(self.config.consensus)}
         self._decide(f"groundings{end}", [asked[0], *ground], s.DECIDED_TRIPLETS, decide.groundings, places)
+        return self._each("segmenters", f"mask{end}", (*boxes, f"groundings{end}"), s.PREDICTED_MASKS, roles.segment)
+
+    def _triplets(
+        self, texts: str, ends: Sequence[str], end: str = "", composers: frozenset[str] = frozenset()
+    ) -> None:
+        """The phrases of the kept texts of the stage `texts`, and their places; `ends` tell where they were found."""
+        config, filters = self.config.consensus, self.config.filters
         phrases = {"config": settings.phrases_config(filters), "texts": texts}
-        self._decide(f"phrases{end}", [texts, asked[0]], s.DECIDED_PHRASES, decide.phrases, phrases)
+        self._decide(
+            f"phrases{end}", [texts, *(f"chunks{e}" for e in ends)], s.DECIDED_PHRASES, decide.phrases, phrases
+        )
         linked = {
             "config": settings.triplets_config(config, filters),
             "vocabulary": self._vocabulary,
-            "blind": frozenset(c.name for c in self.chosen["grounders"] if not c.card.pixels),
+            "blind": composers | {c.name for c in self.chosen["grounders"] if not c.card.pixels},
         }
-        inputs = [f"phrases{end}", f"groundings{end}", "regions", "region_text"]
+        inputs = [f"phrases{end}", *(f"groundings{e}" for e in ends), "regions", "region_text"]
         self._decide(f"triplets{end}", inputs, s.DECIDED_TRIPLETS, decide.triplets, linked)
-        return self._each("segmenters", f"mask{end}", (*boxes, f"groundings{end}"), s.PREDICTED_MASKS, roles.segment)
 
     def _describe(self) -> list[str]:
         """Captions of crops, their tokens, and how well every candidate fits its crop."""
         able = [c for c in self.chosen["captioners"] if c.card.crops]
-        said = [self._specialist(c, f"describe.{c.name}", ("clusters",), s.CROP_TEXTS, roles.describe) for c in able]
+        said = [self._specialist(c, f"describe.{c.name}", ("objects",), s.CROP_TEXTS, roles.describe) for c in able]
         tokens = []
         if said and self.chosen["parser"]:
             parser = self.chosen["parser"][0]
             tokens = [self._specialist(parser, "parse_crops", tuple(said), s.TOKENS, roles.ParseCrops(tuple(said)))]
-        inputs = ("clusters", *said, *tokens)
+        inputs = ("objects", *said, *tokens)
         scores = self._each("scorers", "score_regions", inputs, s.SIMILARITIES, roles.score_regions)
         return [*said, *tokens, *scores]
 
@@ -227,7 +293,6 @@ class _Builder:
             "min_score": objects.min_score,
             "fusion": objects.fusion,
             **self._detectors(),
-            "gold": self._gold("detectors"),
             **self._words((decide.RELIABILITY,)),
             "min_likeness": self.config.consensus.reliability.min_likeness,
         }
@@ -238,7 +303,7 @@ class _Builder:
         self.made.append(
             Estimate(
                 decide.RELIABILITY,
-                2,
+                3,
                 (INGEST, *detect, *alike),
                 reliability.SCHEMA,
                 self.config.consensus.reliability.sample,
@@ -255,7 +320,7 @@ class _Builder:
     def _detectors(self) -> dict[str, Any]:
         """Whose boxes are human, and which words each detector knows."""
         return {
-            "gold": self._gold("detectors", "readers"),
+            "gold": self._gold("detectors"),
             "vocabularies": {c.name: _vocabulary(c) for c in self.chosen["detectors"]},
         }
 
@@ -284,8 +349,8 @@ class _Builder:
         missing = {
             "detectors": "no detectors: no object regions, no region-text, no triplets",
             "captioners": "no captioners: no brief texts",
-            "parser": "no parser: no text measures, no phrases, no triplets",
-            "grounders": "no grounders: no text-phrase-region",
+            "parser": "no parser: no text measures, no phrases and triplets of captions",
+            "grounders": "no grounders: no triplets of captions",
             "writers": "no writers: no detailed texts",
             "segmenters": "no segmenters: masks only where a detector gives them",
         }

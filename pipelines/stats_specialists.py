@@ -1,7 +1,7 @@
 """`fld stats`: whom of the detectors to trust for what, as the run learned it, and what each of them misses."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from consensus.reliability import Reliabilities, report
@@ -20,7 +20,8 @@ DEFINITIONS: Final = {
     "reliability": "learned without labels from a sample of shards. recall: of things of COCO's small, medium and large "
     "sizes; false: part of its boxes that it imagined first; named: things named rightly; side: error of a box's side, "
     "in parts of the box; score: how much more its highest scores say than its lowest, in log odds; only it: part of "
-    "all things that nobody else would find; nearest: whose scores go with its own, and how far (1: a copy).",
+    "all things that nobody else would find; nearest: whose scores go with its own, and how far (1: a copy); nobody: "
+    "a dash.",
     "missed": "words of the texts and phrases of sure regions (confidence at least 0.5, found by another detector) "
     "that a detector missed far more often than others: its share of misses with the word and without (one-sided "
     "binomial test, p < 0.001 after Bonferroni; at least 10 regions).",
@@ -29,6 +30,7 @@ _SURE: Final = 0.5
 _LEAST: Final = 10
 _P_VALUE: Final = 0.001
 _SHOWN: Final = 5
+_KIN: Final = 0.005  # less is printed as 0.00
 
 
 def reliability(out: str) -> list[dict[str, Any]]:
@@ -42,8 +44,14 @@ def reliability(out: str) -> list[dict[str, Any]]:
         found = list_sidecars(store, node).newest.get(SAMPLE) if node.name == RELIABILITY else None
         if found is not None:
             learned = Reliabilities.from_table(sidecar.read(store, f"{node.folder}/{found.filename}").table)
-            return [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in report(learned)]
+            return [_rounded(row) for row in report(learned)]
     return []
+
+
+def _rounded(row: Mapping[str, str | float]) -> dict[str, Any]:
+    """A row of the report for people; nobody is nearest where none of the others is kin."""
+    rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
+    return rounded if float(row["nearest_kin"]) >= _KIN else rounded | {"nearest": None, "nearest_kin": None}
 
 
 _MISSED: Final = f"""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.records import Captions, Groundings, Image, Masks, Phrases, Readings, Regions, Scene
+from engine.records import Captions, Composition, Groundings, Image, Masks, Phrases, Readings, Regions, Scene
 from engine.tokens import Tokens
 
 # Keys of a specialist's configuration that name files. Relative ones are relative to the configuration; a file's
@@ -70,7 +70,19 @@ class Scorer(Specialist, Protocol):
 
 
 class Writer(Specialist, Protocol):
+    """Who writes in words of its own: its texts are parsed, and their phrases looked for in the image."""
+
     def write(self, scenes: Sequence[Scene]) -> list[Captions]: ...
+
+
+class Composer(Specialist, Protocol):
+    """A Writer that has no weights, never sees pixels and knows what its words are and speak of.
+
+    It implements this instead of `write`. It must be a pure function of the scene and quick: it is asked within a
+    decision, again for every changed threshold, and is never loaded.
+    """
+
+    def compose(self, scenes: Sequence[Scene]) -> list[Composition]: ...
 
 
 class Parser(Specialist, Protocol):

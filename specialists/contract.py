@@ -5,8 +5,9 @@
 
 It refuses unknown keys, travels to a worker by pickle before `load`, answers one record an image with the declared
 types and shapes, boxes inside the image and scores in 0..1, gives the same answer twice and for any split into batches,
-and leaves its input alone. The images are a photo-like one, a pure red one (who confuses RGB and BGR sees blue), one
-of a single pixel, a wide and a tall strip, and none at all.
+and leaves its input alone. What a writer that composes says of its words is held against its texts. The images are a
+photo-like one, a pure red one (who confuses RGB and BGR sees blue), one of a single pixel, a wide and a tall strip, and
+none at all.
 """
 
 import pickle
@@ -22,6 +23,7 @@ from engine import masks
 from engine.errors import FldError, RecordError
 from engine.records import (
     Captions,
+    Composition,
     Granularity,
     Groundings,
     Image,
@@ -46,6 +48,7 @@ METHODS: Final[dict[Role, str]] = {
     "writer": "write",
     "parser": "parse",
 }
+COMPOSE: Final = "compose"  # what a writer may implement instead
 # What a scorer is asked about each image: the last one is about the red image.
 ASKED: Final = ("a photograph of a street", "a plain blue picture", "a plain red picture")
 RED: Final = 1  # its place among the images
@@ -75,12 +78,14 @@ def check_specialist(
     card = _card(cls, role)
     _check_config(cls, config or {})
     made = pickle.loads(pickle.dumps(cls(cls.Config(**(config or {})))))  # type: ignore[attr-defined] # noqa: S301
-    made.load(device)
+    if not hasattr(cls, COMPOSE):  # who composes is never loaded
+        made.load(device)
     inputs = _inputs(role, card.pixels)
     before = pickle.dumps(_contents(inputs))
-    call: Callable[..., Any] = getattr(made, METHODS[role])
+    method = _method(cls, role)
+    call: Callable[..., Any] = getattr(made, method)
     together = call(*inputs)
-    _demand(pickle.dumps(_contents(inputs)) == before, f"{METHODS[role]}() changed its input")
+    _demand(pickle.dumps(_contents(inputs)) == before, f"{method}() changed its input")
     _check_answers(role, together, inputs)
     _same(together, call(*inputs), 0.0, "a second call")
     _check_split(role, call, inputs, together, tolerance)
@@ -164,13 +169,32 @@ def _scene(image: Image) -> Scene:
             Captions([], [], nothing),
         )  # fmt: skip
     quad = np.array([[0, 0, 3, 0, 3, 3, 0, 3]], np.float32)
+    tokens = Tokens(
+        offsets=np.array([0, 5]),
+        start=np.array([0, 2, 6, 11, 13], np.int32),
+        end=np.array([1, 5, 10, 12, 16], np.int32),
+        lemma=["a", "man", "with", "a", "dog"],
+        upos=["DET", "NOUN", "ADP", "DET", "NOUN"],
+        tag=["DT", "NN", "IN", "DT", "NN"],
+        head=np.array([1, 1, 4, 4, 1], np.int32),
+        dep=["det", "root", "case", "det", "nmod"],
+    )
     return Scene(
         image.width,
         image.height,
         _regions(image),
         Readings(quad, ["OPEN"], np.array([0.8], np.float32)),
         Captions(["a man with a dog"], ["brief"], np.array([np.nan], np.float32)),
+        tokens,
     )
+
+
+def _method(cls: type, role: Role) -> str:
+    """The method that is asked; a writer has one of two."""
+    if role != "writer" or not hasattr(cls, COMPOSE):
+        return METHODS[role]
+    _demand(not hasattr(cls, METHODS[role]), f"{cls.__name__} has both {METHODS[role]}() and {COMPOSE}(): keep one")
+    return COMPOSE
 
 
 def _card(cls: type, role: Role) -> Card:
@@ -193,14 +217,8 @@ def _check_config(cls: type, config: Mapping[str, Any]) -> None:
 def _check_split(role: Role, call: Callable[..., Any], inputs: list[Any], together: Any, tolerance: float) -> None:
     for i in range(len(inputs[0])):
         alone = call(*[column[i : i + 1] for column in inputs])
-        whole = _one(together, i) if role == "parser" else together[i : i + 1]
+        whole = together.slice(i, i + 1) if role == "parser" else together[i : i + 1]
         _same(whole, alone, tolerance, f"input {i} alone")
-
-
-def _one(tokens: Tokens, i: int) -> Tokens:
-    lo, hi = int(tokens.offsets[i]), int(tokens.offsets[i + 1])
-    columns = {f.name: getattr(tokens, f.name)[lo:hi] for f in fields(tokens) if f.name != "offsets"}
-    return Tokens(offsets=tokens.offsets[i : i + 2] - lo, **columns)
 
 
 def _check_answers(role: Role, answers: Any, inputs: list[Any]) -> None:
@@ -236,10 +254,16 @@ def _check_answer(role: Role, answer: Any, given: list[Any]) -> None:
             _array(answer.quads, np.float32, (len(answer.texts), 8), "quads")
             _inside(answer.quads, given[0], "quads")
             _scores(answer.scores, len(answer.texts))
-        case "captioner" | "writer":
+        case "captioner":
             _kind(answer, Captions)
             _texts(answer)
-            _demand(role != "writer" or bool(given[0].regions.labels) or not answer.texts, "an empty scene has texts")
+        case "writer":
+            texts = answer.captions if isinstance(answer, Composition) else answer
+            _kind(texts, Captions)
+            _texts(texts)
+            _demand(bool(given[0].regions.labels) or not texts.texts, "an empty scene has texts")
+            if isinstance(answer, Composition):
+                _check_composition(answer, given[0])
         case "grounder":
             _kind(answer, Groundings)
             _array(answer.phrase, np.int32, (len(answer.phrase),), "phrase")
@@ -256,6 +280,40 @@ def _check_answer(role: Role, answer: Any, given: list[Any]) -> None:
         case "scorer":
             _array(answer, np.float32, (len(given[1]),), "similarities")
             _demand(bool(np.isfinite(answer).all()), f"similarities are not finite: {answer}")
+
+
+def _check_composition(answer: Composition, scene: Scene) -> None:
+    texts, mentions = answer.captions.texts, answer.mentions
+    try:
+        check_tokens(answer.tokens, texts)
+    except RecordError as error:
+        raise ContractError(str(error)) from error
+    for i, text in enumerate(texts):
+        own = answer.tokens.slice(i, i + 1)
+        said = "".join(text[a:b] for a, b in zip(own.start.tolist(), own.end.tolist(), strict=True))
+        untold = scene.tokens is None and answer.quoted[i] >= 0
+        _demand(untold or said == "".join(text.split()), f"the tokens of {text!r} say {said!r}")
+    for name in ("quoted", "shift"):
+        _array(getattr(answer, name), np.int32, (len(texts),), name)
+    for row, shift, text in zip(answer.quoted.tolist(), answer.shift.tolist(), texts, strict=True):
+        _demand(-1 <= row < len(scene.captions.texts), f"caption {row} is quoted, which is not there")
+        _demand(row < 0 or _repeats(text, scene.captions.texts[row], shift), f"{text!r} does not repeat caption {row}")
+    count = len(mentions.heads)
+    for name in ("text", "start", "end", "numbers"):
+        _array(getattr(mentions, name), np.int32, (count,), name)
+    ordered = (np.diff(mentions.text, prepend=0, append=len(texts) - 1) >= 0).all()
+    _demand(count == 0 or bool(ordered), f"mentions of texts {mentions.text}, not in the order of {len(texts)} texts")
+    length = np.array([len(text) for text in texts], np.int32)[mentions.text]
+    fits = (mentions.start >= 0) & (mentions.start < mentions.end) & (mentions.end <= length)
+    _demand(bool(fits.all()), f"mentions leave their texts: {mentions.start} to {mentions.end}")
+    _demand(len(mentions.regions) == count, f"{count} mentions, and regions of {len(mentions.regions)}")
+    known = range(len(scene.regions.labels))
+    _demand(all(row in known for rows in mentions.regions for row in rows), f"regions {mentions.regions} are not there")
+
+
+def _repeats(text: str, caption: str, shift: int) -> bool:
+    """Whether the text begins with the caption, but for the case of its first letter and for punctuation at its ends."""
+    return shift <= 0 and text[1:].startswith(caption.rstrip(" .,;:-!?")[1 - shift :])
 
 
 def _check_regions(answer: Regions, image: Image) -> None:

@@ -7,96 +7,50 @@ A detailed text is about two sentences, a more detailed one several; FLD-5B's ha
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from pydantic import Field
 
-from engine.records import Captions, Granularity, Scene
+from engine.records import Captions, Composition, Granularity, Scene
 from specialists import nouns
 from specialists.base import SpecialistConfig, specialist
-
-_NUMBERS: Final = (
-    "no",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
+from specialists.template_things import FILLING, Kind, centre, kinds_of, largest, place, relation, spot
+from specialists.template_trees import (
+    COMMA,
+    IMAGE,
+    THE,
+    Passage,
+    Tree,
+    adjective,
+    clauses,
+    listing,
+    mentions_of,
+    noun,
+    of,
+    predicate,
+    preposition,
+    quoted,
+    tokens_of,
 )
-_FILLS: Final = 0.6  # share of the image from which a thing takes up most of it
-_SIDE: Final = 1 / 3  # the image is named in thirds
-FILLING: Final = "filling most of the image"
+
 _SHORTEST_QUOTE: Final = 2  # letters and digits; a single one is mostly a misreading
 _LONGEST_QUOTE: Final = 80  # characters; a paragraph is no quotation
+_JUNK: Final = " ,;:-"  # at the ends of a caption; no part of its sentence
 
-Box = tuple[float, float, float, float]
+Quote = tuple[str, float, float]  # what is read, and the centre of its quad as shares of the image
 
 
 class TemplateConfig(SpecialistConfig):
     """How much a text may list."""
 
-    batch_size: int = Field(256, ge=1, description="scenes for one call")
     kinds_detailed: int = Field(4, ge=1, description="kinds of things listed in a detailed text")
     kinds_more_detailed: int = Field(8, ge=1, description="kinds of things listed in a more detailed text")
     places: int = Field(6, ge=0, description="kinds whose place is told in a more detailed text")
     quotes: int = Field(5, ge=0, description="readings quoted in a text")
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """All things of one label: `count` of them (`crowd`: and uncountable groups), their boxes as shares of the image."""
-
-    name: str
-    count: int
-    crowd: bool
-    boxes: tuple[Box, ...]
-    score: float
-
-    @property
-    def area(self) -> float:
-        """Summed shares of the image."""
-        return sum(_area(box) for box in self.boxes)
-
-    @property
-    def many(self) -> bool:
-        """Whether the noun takes a plural verb."""
-        return not nouns.is_mass(self.name) and (self.count > 1 or nouns.is_pair(self.name) or self._uncounted)
-
-    @property
-    def _uncounted(self) -> bool:
-        return self.crowd and self.count > 0
-
-    def phrase(self) -> str:
-        """With a number or an indefinite article: "three dogs", "an apple", "some broccoli", "a group of people"."""
-        many = nouns.plural(self.name)
-        if nouns.is_mass(self.name):
-            return f"some {self.name}"
-        if self.crowd:
-            return f"many {many}" if self.count else f"a group of {many}"
-        if nouns.is_pair(self.name):
-            return f"a pair of {self.name}" if self.count == 1 else f"{_number(self.count)} pairs of {self.name}"
-        return f"{nouns.article(self.name)} {self.name}" if self.count == 1 else f"{_number(self.count)} {many}"
-
-    def definite(self) -> str:
-        """The same things again: "the three dogs", "the apple"."""
-        if self.crowd and not self.count:
-            return f"the group of {nouns.plural(self.name)}"
-        if nouns.is_pair(self.name) or nouns.is_mass(self.name) or (self.count == 1 and not self.crowd):
-            return f"the {self.name}"
-        number = f"{_number(self.count)} " if self.count < len(_NUMBERS) and not self.crowd else ""
-        return f"the {number}{nouns.plural(self.name)}"
-
-
-@specialist("template", "writer", pixels=False, licence="AGPL-3.0-or-later")
+@specialist("template", "writer", pixels=False, licence="AGPL-3.0-or-later", revision=2)
 class Template:
     """Composes detailed texts from accepted regions, their places, readings and the brief caption."""
 
@@ -108,219 +62,150 @@ class Template:
     def load(self, device: str) -> None:
         """Nothing to load."""
 
-    def write(self, scenes: Sequence[Scene]) -> list[Captions]:
+    def compose(self, scenes: Sequence[Scene]) -> list[Composition]:
         """At most a detailed and a more detailed text for each scene; none where nothing but captions is accepted.
 
         The score is the mean score of the things spoken of.
         """
-        return [self._write(scene) for scene in scenes]
+        return [self._compose(scene) for scene in scenes]
 
-    def _write(self, scene: Scene) -> Captions:
-        kinds = kinds_of(scene)
-        quotes = quotes_of(scene)[: self.config.quotes]
-        opening = opening_of(scene)
-        texts: list[tuple[str, Granularity]] = []
+    def _compose(self, scene: Scene) -> Composition:
+        kinds, quotes = kinds_of(scene), quotes_of(scene)[: self.config.quotes]
+        told: list[tuple[Granularity, list[Tree]]] = []
         if kinds or quotes:
-            short = _detailed(opening, kinds, quotes, self.config)
-            texts.append((" ".join(short), "detailed"))
-            long = _more_detailed(opening, kinds, quotes, self.config)
+            short, long = _detailed(kinds, quotes, self.config), _more_detailed(kinds, quotes, self.config)
+            told.append(("detailed", short))
             if len(long) > len(short):
-                texts.append((" ".join(long), "more_detailed"))
+                told.append(("more_detailed", long))
+        passages = [_passage(scene, sentences) for _, sentences in told]
         spoken = [kind.score for kind in kinds] + [float(v) for v in scene.readings.scores]
-        score = float(np.mean(spoken)) if spoken else math.nan
-        return Captions([t for t, _ in texts], [g for _, g in texts], np.full(len(texts), score, np.float32))
+        score = np.full(len(told), float(np.mean(spoken)) if spoken else math.nan, np.float32)
+        return Composition(
+            Captions([passage.text for passage in passages], [granularity for granularity, _ in told], score),
+            tokens_of(passages),
+            mentions_of(passages),
+            quoted=np.array([passage.quoted for passage in passages], np.int32),
+            shift=np.array([passage.shift for passage in passages], np.int32),
+        )
 
 
-def kinds_of(scene: Scene) -> list[Kind]:
-    """The things in the scene by label, those that cover most of the image first."""
-    regions = scene.regions
-    size = np.array([scene.width, scene.height] * 2, np.float64)
-    crowd = np.zeros(len(regions.labels), np.bool_) if regions.crowd is None else regions.crowd
-    members: dict[str, list[int]] = {}
-    for i, label in enumerate(regions.labels):
-        name = name_of(label)
-        if name:
-            members.setdefault(name, []).append(i)
-    kinds = []
-    for name, rows in members.items():
-        boxes = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in regions.boxes[rows] / size)
-        single = sum(1 for i in rows if not crowd[i])
-        kinds.append(Kind(name, single, single < len(rows), boxes, float(np.mean(regions.scores[rows]))))
-    return sorted(kinds, key=lambda kind: (-round(kind.area, 6), -kind.score, kind.name))
-
-
-def quotes_of(scene: Scene) -> list[tuple[str, float, float]]:
-    """Readings worth quoting, largest first: the text, and the centre of its quad as shares of the image."""
+def quotes_of(scene: Scene) -> list[Quote]:
+    """Readings worth quoting, largest first."""
     found = []
     for text, quad in zip(scene.readings.texts, scene.readings.quads, strict=True):
         clean = " ".join(text.replace('"', "'").split())
         if len(clean) <= _LONGEST_QUOTE and sum(c.isalnum() for c in clean) >= _SHORTEST_QUOTE:
             xs, ys = quad[::2] / scene.width, quad[1::2] / scene.height
-            area = float((xs.max() - xs.min()) * (ys.max() - ys.min()))
-            found.append((-area, float(ys.mean()), clean, float(xs.mean())))
-    largest: dict[str, tuple[str, float, float]] = {}
+            size = float((xs.max() - xs.min()) * (ys.max() - ys.min()))
+            found.append((-size, float(ys.mean()), clean, float(xs.mean())))
+    first: dict[str, Quote] = {}
     for _, y, clean, x in sorted(found):
-        largest.setdefault(clean, (clean, x, y))
-    return list(largest.values())
+        first.setdefault(clean, (clean, x, y))
+    return list(first.values())
 
 
-def opening_of(scene: Scene) -> str:
-    """The best brief caption as a sentence; "" where there is none."""
+def opening_of(scene: Scene) -> int:
+    """The row of the best brief caption; -1 where there is none."""
     captions = scene.captions
     brief = [
         i for i, said in enumerate(captions.granularities) if said == "brief" and re.search(r"\w", captions.texts[i])
     ]
-    if not brief:
-        return ""
-    best = max(brief, key=lambda i: (np.nan_to_num(captions.scores[i], nan=-1.0), -i))
-    text = re.sub(r"\s+([.,!?;:])", r"\1", " ".join(captions.texts[best].split())).strip(" ,;:-")
-    text = text[0].upper() + text[1:]
-    return text if text.endswith((".", "!", "?", '."', '!"', '?"')) else text.rstrip(".") + "."
+    return max(brief, key=lambda i: (np.nan_to_num(captions.scores[i], nan=-1.0), -i), default=-1)
 
 
-def name_of(label: str) -> str:
-    """A label as a noun in the singular: "fire_hydrant" and "Fire Hydrants" are "fire hydrant"."""
-    plain = " ".join(re.sub(r"\([^)]*\)|[_/|;,]+", " ", label).split())
-    words = [word if word.isupper() and len(word) < 5 else word.lower() for word in plain.split()]
-    name = nouns.singular(" ".join(words))
-    return "TV" if name == "tv" else name
+def _passage(scene: Scene, sentences: Sequence[Tree]) -> Passage:
+    """The sentences after the best brief caption."""
+    passage, row = Passage(), opening_of(scene)
+    if row >= 0:
+        text = scene.captions.texts[row]
+        tokens = None if scene.tokens is None else scene.tokens.slice(row, row + 1)
+        passage.quote(row, text, tokens, len(text) - len(text.lstrip(_JUNK)), len(text.rstrip(_JUNK)))
+    for sentence in sentences:
+        passage.say(sentence)
+    return passage
 
 
-def _detailed(
-    opening: str, kinds: list[Kind], quotes: list[tuple[str, float, float]], config: TemplateConfig
-) -> list[str]:
+def _detailed(kinds: list[Kind], quotes: list[Quote], config: TemplateConfig) -> list[Tree]:
     listed = kinds[: config.kinds_detailed]
-    said = [f"{kind.phrase()} {place(kind)}" if len(kind.boxes) == 1 else kind.phrase() for kind in listed]
-    sentences = [opening] if opening else []
-    if said:
-        more = ", among other things" if len(kinds) > len(listed) else ""
-        sentences.append(f"The image shows {listing(said)}{more}.")
-    if quotes:
-        sentences.append(_reading(quotes[:2]))
-    return sentences
+    sentences = [_shows([_placed(kind) for kind in listed], len(kinds) > len(listed))] if listed else []
+    return [*sentences, *_reading(quotes[:2])]
 
 
-def _more_detailed(
-    opening: str, kinds: list[Kind], quotes: list[tuple[str, float, float]], config: TemplateConfig
-) -> list[str]:
+def _more_detailed(kinds: list[Kind], quotes: list[Quote], config: TemplateConfig) -> list[Tree]:
     listed = kinds[: config.kinds_more_detailed]
-    sentences = [opening] if opening else []
-    if listed:
-        more = ", among other things" if len(kinds) > len(listed) else ""
-        sentences.append(f"The image shows {listing([kind.phrase() for kind in listed])}{more}.")
-    sentences += _places(listed[: config.places])
-    sentences += _relations(listed[: config.places])
-    if quotes:
-        sentences.append(_reading(quotes))
-    return sentences
+    sentences = [_shows([kind.phrase() for kind in listed], len(kinds) > len(listed))] if listed else []
+    placed = listed[: config.places]
+    return [*sentences, *_places(placed), *_relations(placed), *_reading(quotes)]
 
 
-def _places(kinds: Sequence[Kind]) -> list[str]:
+def _shows(things: Sequence[Tree], more: bool) -> Tree:
+    others = noun("things", "thing", COMMA, preposition("among"), adjective("other"), plural=True)
+    after = (listing(things).having("obj"), *((others,) if more else ()))
+    return Tree("shows", "VERB", "VBZ", "root", "show", before=(IMAGE.having("nsubj"),), after=after)
+
+
+def _placed(kind: Kind) -> Tree:
+    """The things, and where they are if they are in one box."""
+    where = place(kind) if len(kind.boxes) == 1 else None
+    return kind.phrase() if where is None else kind.phrase().having("obj", after=(where,))
+
+
+def _places(kinds: Sequence[Kind]) -> list[Tree]:
     """Where the main things are: those in one place together, two places to a sentence; then those in several."""
-    together: dict[str, list[Kind]] = {}
-    apart: list[str] = []
+    together: dict[Tree, list[Kind]] = {}
+    apart: list[Tree] = []
     for kind in kinds:
         where = place(kind)
         if where:
             together.setdefault(where, []).append(kind)
         elif not (kind.crowd or nouns.is_pair(kind.name) or nouns.is_mass(kind.name)):
-            apart.append(_sentence(_apart(kind)))
-    clauses = [_together(where, members) for where, members in together.items()]
-    return [_sentence(", and ".join(clauses[i : i + 2])) for i in range(0, len(clauses), 2)] + apart
+            apart.append(_apart(kind))
+    told = [_together(where, members) for where, members in together.items()]
+    return [clauses(told[i : i + 2]) for i in range(0, len(told), 2)] + apart
 
 
-def _together(where: str, kinds: Sequence[Kind]) -> str:
+def _together(where: Tree, kinds: Sequence[Kind]) -> Tree:
     names = listing([kind.definite() for kind in kinds])
     plural = len(kinds) > 1 or kinds[0].many
-    if where == FILLING:
-        return f"{names} {'fill' if plural else 'fills'} most of the image"
-    return f"{names} {'are' if plural else 'is'} {where}"
+    if where != FILLING:
+        return predicate(names, plural, where)
+    form, tag = ("fill", "VBP") if plural else ("fills", "VBZ")
+    return Tree(form, "VERB", tag, "root", "fill", before=(names.having("nsubj"),), after=FILLING.after)
 
 
-def _apart(kind: Kind) -> str:
+def _apart(kind: Kind) -> Tree:
     """Things all over the image: where one is and the other, or where the largest is."""
-    spots = [_spot(*_centre(box)) for box in kind.boxes]
+    spots = [spot(*centre(box)) for box in kind.boxes]
     if kind.count == 2:
-        return f"one of {kind.definite()} is {spots[0]}, and the other is {spots[1]}"
-    largest = max(range(len(spots)), key=lambda i: (_area(kind.boxes[i]), -i))
-    return f"the largest of {kind.definite()} is {spots[largest]}"
+        one = Tree("one", "NUM", "CD", "nsubj", "one", after=(of(kind.definite()),))
+        other = adjective("other", dep="nsubj").having("nsubj", before=(THE,))
+        return clauses([predicate(one, False, spots[0]), predicate(other, False, spots[1])])
+    chief = adjective("largest", "large", "JJS").having("nsubj", before=(THE,), after=(of(kind.definite()),))
+    return predicate(chief, False, spots[largest(kind.boxes)])
 
 
-def _relations(kinds: Sequence[Kind]) -> list[str]:
+def _relations(kinds: Sequence[Kind]) -> list[Tree]:
     """How two single things in one place stand to each other; only what their boxes show."""
     single = [kind for kind in kinds if kind.count == 1 and not kind.crowd and place(kind) != FILLING]
     for i, a in enumerate(single):
         for b in single[i + 1 :]:
-            relation = _relation(a.boxes[0], b.boxes[0]) if place(a) == place(b) else ""
-            if relation:
-                return [_sentence(f"{b.definite()} {'are' if b.many else 'is'} {relation} {a.definite()}")]
+            side = relation(a.boxes[0], b.boxes[0]) if place(a) == place(b) else ""
+            if side in ("left", "right"):
+                beside = noun(side, "", preposition("to"), THE).having("root", after=(of(a.definite()),))
+                return [predicate(b.definite(), b.many, beside)]
+            if side:
+                return [predicate(b.definite(), b.many, of(a.definite(), side))]
     return []
 
 
-def _relation(a: Box, b: Box) -> str:
-    """Where b is, seen from a; "" where the boxes overlap so that nothing can be said."""
-    slack = 0.1
-    if b[2] <= a[0] + slack * (a[2] - a[0]):
-        return "to the left of"
-    if b[0] >= a[2] - slack * (a[2] - a[0]):
-        return "to the right of"
-    if b[3] <= a[1] + slack * (a[3] - a[1]):
-        return "above"
-    if b[1] >= a[3] - slack * (a[3] - a[1]):
-        return "below"
-    return ""
-
-
-def place(kind: Kind) -> str:
-    """Where the things are in the image, as an adverbial ("on the left"); "" where they are all over it."""
-    if len(kind.boxes) == 1 and kind.area >= _FILLS:
-        return FILLING
-    centres = [_centre(box) for box in kind.boxes]
-    columns, rows = {_third(x) for x, _ in centres}, {_third(y) for _, y in centres}
-    if len(columns) == 1:
-        x, y = centres[0]
-        return _spot(x, y if len(rows) == 1 else 0.5)
-    if len(rows) == 1 and rows != {1}:
-        return f"along the {'top' if rows == {0} else 'bottom'} of the image"
-    return ""
-
-
-def _centre(box: Box) -> tuple[float, float]:
-    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def _spot(x: float, y: float) -> str:
-    column, row = ("left", "center", "right")[_third(x)], ("top", "middle", "bottom")[_third(y)]
-    if row == "middle":
-        return "in the center" if column == "center" else f"on the {column}"
-    return f"at the {row}" if column == "center" else f"at the {row} {column}"
-
-
-def _third(share: float) -> int:
-    return 0 if share < _SIDE else 2 if share > 1 - _SIDE else 1
-
-
-def _reading(quotes: Sequence[tuple[str, float, float]]) -> str:
-    if len(quotes) == 1:
-        text, x, y = quotes[0]
-        return f'The text "{text}" can be read {_spot(x, y)}.'
-    return f"The texts {listing([chr(34) + text + chr(34) for text, _, _ in quotes])} can be read in the image."
-
-
-def listing(items: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b, and c"; items must not be empty."""
-    if len(items) < 3:
-        return " and ".join(items)
-    return ", ".join(items[:-1]) + f", and {items[-1]}"
-
-
-def _number(count: int) -> str:
-    return _NUMBERS[count] if count < len(_NUMBERS) else "more than a dozen"
-
-
-def _sentence(clause: str) -> str:
-    return clause[0].upper() + clause[1:] + "."
+def _reading(quotes: Sequence[Quote]) -> list[Tree]:
+    """What can be read, and where; no sentence where nothing can."""
+    if not quotes:
+        return []
+    texts = listing([quoted(text) for text, _, _ in quotes])
+    alone = len(quotes) == 1
+    subject = noun("text", "", THE) if alone else noun("texts", "text", THE, plural=True)
+    where = spot(*quotes[0][1:]) if alone else of(IMAGE, "in")
+    can, be = Tree("can", "AUX", "MD", "aux", "can"), Tree("be", "AUX", "VB", "aux:pass", "be")
+    told = subject.having("nsubj:pass", after=(texts,))
+    return [Tree("read", "VERB", "VBN", "root", "read", before=(told, can, be), after=(where.having("obl"),))]

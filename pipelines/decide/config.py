@@ -5,19 +5,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from consensus.vocabulary import Vocabulary
 from filters.phrases import PhraseFilterConfig
 from filters.regions import RegionFilterConfig
-from filters.texts import TextFilterConfig, TextLimits
-from pipelines.decide.clusters import ClustersConfig, KindConfig, ObjectsConfig
+from filters.texts import TextFilterConfig
 from pipelines.decide.groundings import GroundingsConfig
 from pipelines.decide.images import ImageFilterConfig
 from pipelines.decide.masks import MasksConfig
+from pipelines.decide.objects import ObjectsConfig
 from pipelines.decide.phrases import PhrasesConfig
 from pipelines.decide.region_text import RegionTextConfig
 from pipelines.decide.regions import RegionsConfig
 from pipelines.decide.texts import TextChecks, TextsConfig
 from pipelines.decide.triplets import TripletsConfig
+from pipelines.decide.writing import WritingConfig
 
-_THINGS, _REGIONS = ClustersConfig(), RegionsConfig()
-_TEXTS, _TRIPLETS = TextsConfig(), TripletsConfig()
+_REGIONS, _TEXTS, _TRIPLETS = RegionsConfig(), TextsConfig(), TripletsConfig()
 
 
 class _Table(BaseModel):
@@ -72,8 +72,8 @@ class ReliabilityConfig(_Table):
 class Consensus(_Table):
     """How specialists are weighed."""
 
-    objects: ObjectsConfig = Field(_THINGS.objects, description="boxes of detectors")
-    writing: KindConfig = Field(_THINGS.writing, description="quads of readers")
+    objects: ObjectsConfig = Field(ObjectsConfig(), description="boxes of detectors")
+    writing: WritingConfig = Field(WritingConfig(), description="quads of readers")
     masks: MasksConfig = Field(MasksConfig(), description="masks of segmenters and detectors")
     reliability: ReliabilityConfig = Field(ReliabilityConfig(), description="what is learned about specialists")
     texts: TextConsensus = Field(TextConsensus(), description="texts of captioners and writers")
@@ -135,11 +135,6 @@ class Filters(_Table):
     triplets: TripletFilters = Field(TripletFilters(), description="boxes of phrases")
 
 
-def clusters_config(consensus: Consensus) -> ClustersConfig:
-    """Settings of `pipelines.decide.clusters`."""
-    return ClustersConfig(objects=consensus.objects, writing=consensus.writing)
-
-
 def regions_config(filters: Filters) -> RegionsConfig:
     """Settings of `pipelines.decide.regions`."""
     return RegionsConfig(objects=filters.objects, writing=filters.writing)
@@ -150,17 +145,10 @@ def region_text_config(filters: Filters) -> RegionTextConfig:
     return RegionTextConfig(min_similarity=filters.region_text.min_similarity)
 
 
-def texts_config(consensus: Consensus, filters: Filters, *, parsed: bool) -> TextsConfig:
-    """Settings of `pipelines.decide.texts`; texts that nobody parsed have no measures that could be limited."""
-    unlimited = TextLimits(min_tokens=0, min_object_complexity=0.0, min_action_complexity=0.0)
-    unmeasured = TextFilterConfig(
-        brief=unlimited,
-        detailed=unlimited,
-        more_detailed=unlimited,
-        drop_duplicates=filters.texts.limits.drop_duplicates,
-    )
+def texts_config(consensus: Consensus, filters: Filters) -> TextsConfig:
+    """Settings of `pipelines.decide.texts`."""
     return TextsConfig(
-        filters=filters.texts.limits if parsed else unmeasured,
+        filters=filters.texts.limits,
         checks=filters.texts.checks,
         min_thing=filters.texts.min_thing,
         min_about=filters.texts.min_about,

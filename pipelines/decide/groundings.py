@@ -15,7 +15,7 @@ from engine import schema as s
 from engine.errors import StoreError
 from engine.grouped import Frames, Grouped
 from filters import regions as region_filters
-from filters.decision import Decision, first
+from filters.decision import Decision, first, reject
 from pipelines.decide import columns as c
 
 
@@ -46,12 +46,13 @@ def decide(
     config: GroundingsConfig,
     answered: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> pa.Table:
-    """One row for each phrase and place, a table `engine.schema.DECIDED_TRIPLETS` without regions.
+    """One row for each phrase and place, a table `engine.schema.DECIDED_TRIPLETS` without regions, and one without a
+    place for each phrase that nobody looked for.
 
     `phrases` are the rows of DECIDED_PHRASES that were asked, `groundings` by grounder (PREDICTED_PHRASES), `answered`
     (images,) for which images a grounder answered at all (absent: for every image). Confidence is
     the mean score over the grounders (`consensus.phrases.merge`), `phrase_score` that of the phrase's best place. Rows
-    stand by phrase, then in descending confidence. Reasons in order: degenerate, score, unlikely.
+    stand by phrase, then in descending confidence. Reasons in order: degenerate, score, unlikely; not looked for.
 
     Raises:
         StoreError: a box was found for a phrase that was not asked, or a table is not over the images of `frames`.
@@ -72,10 +73,10 @@ def decide(
     merged = merge(clean, weights, config.fusion, ~early.kept, silent)
     unlikely = region_filters.score(merged.scores, config.ask, "unlikely")
     decision = first([early.take(merged.clusters.winners), unlikely])
-    table = _rows(phrases.table, pool, merged, rows, decision)
-    x0, y0, x1, y1 = c.box_matrix(table).T
-    order = np.lexsort((y1, x1, y0, x0, -c.floats(table, s.CONFIDENCE), merged.clusters.groups()))
-    return table.take(pa.array(order)).combine_chunks()
+    unasked = np.flatnonzero(silent.all(axis=1))
+    found = _rows(phrases.table, pool, merged, rows, decision)
+    absent = without_place(phrases.table, unasked, reject(np.ones(len(unasked), bool), "not looked for"))
+    return by_phrase(found, merged.clusters.groups(), absent, unasked)
 
 
 def _by_phrase(pool: c.Pool, phrases: pa.Table) -> tuple[BoxColumns, NDArray[np.int64]]:
@@ -120,6 +121,30 @@ def _rows(
         **decision.columns(),
     }
     return c.table(s.DECIDED_TRIPLETS, columns)
+
+
+def without_place(phrases: pa.Table, index: NDArray[np.int64], decision: Decision) -> pa.Table:
+    """Rows of DECIDED_TRIPLETS without a box for the given rows of DECIDED_PHRASES; `decision` (rows,) says why."""
+    n = len(index)
+    return c.table(
+        s.DECIDED_TRIPLETS,
+        {
+            **{field.name: pa.nulls(n, field.type) for field in s.DECIDED_TRIPLETS},
+            **phrase_columns(phrases, index),
+            s.PHRASE_SCORE: pa.array(np.zeros(n, np.float32)),
+            s.VOTES: c.lists(np.zeros(n + 1, np.int64), pa.array([], s.VOTE)),
+            **decision.columns(),
+        },
+    )
+
+
+def by_phrase(found: pa.Table, phrase: NDArray[np.int64], absent: pa.Table, missing: NDArray[np.int64]) -> pa.Table:
+    """Places and rows without one, of the phrases numbered `phrase` and `missing`, by phrase and falling confidence."""
+    whole = pa.concat_tables([found, absent])
+    confidence = np.nan_to_num(c.floats(whole, s.CONFIDENCE))
+    x0, y0, x1, y1 = np.nan_to_num(c.box_matrix(whole)).T
+    order = np.lexsort((y1, x1, y0, x0, -confidence, np.concatenate([phrase, missing])))
+    return c.take_rows(whole, order).combine_chunks()
 
 
 def phrase_columns(phrases: pa.Table, index: NDArray[np.int64]) -> dict[str, pa.Array]:

@@ -21,6 +21,9 @@ from pipelines.decide import columns as c
 from pipelines.decide.categories import category_phrases
 from pipelines.decide.said import WRITING
 
+# Raise it with every change of the candidate texts of the same answers: category phrases (`pipelines.decide.categories`,
+# `specialists.nouns`) and noun chunks (`chunk_rows`, `filters.syntax`).
+CANDIDATES_VERSION: Final = 1
 # Granularities of a region's text, in the order in which equally similar candidates win.
 GRANULARITIES: Final = ("phrase", "brief", "chunk", "ocr")
 _PHRASE, _BRIEF, _CHUNK, _OCR = range(4)

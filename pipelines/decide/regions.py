@@ -1,4 +1,4 @@
-"""From the things of each image to the regions that are published: what is not sure, not whole or not alone goes."""
+"""From the things and writing of each image to the regions that are published: what is not sure or not alone goes."""
 
 import numpy as np
 import pyarrow as pa
@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine import schema as s
-from engine.grouped import Frames, Grouped
+from engine.grouped import Frames, Grouped, interleave
 from filters import regions as region_filters
 from filters.decision import Decision, first
 from filters.region_checks import RegionColumns
 from filters.regions import RegionFilterConfig
 from filters.registry import ask
 from pipelines.decide import columns as c
+from pipelines.decide.clusters import numbered
 from pipelines.decide.said import OBJECT, WRITING
 
 
@@ -26,13 +27,17 @@ class RegionsConfig(BaseModel):
     writing: RegionFilterConfig = Field(default=RegionFilterConfig(), description="limits on text regions")
 
 
-def decide(frames: Frames, clusters: Grouped, config: RegionsConfig, gold: frozenset[str] = frozenset()) -> pa.Table:
-    """The rows of `clusters` (DECIDED_REGIONS), in order; those that took part and do not pass get a reason.
+def decide(
+    frames: Frames, things: Grouped, writing: Grouped, config: RegionsConfig, gold: frozenset[str] = frozenset()
+) -> pa.Table:
+    """The rows of `things` and `writing` (DECIDED_REGIONS); those that took part and do not pass get a reason.
 
-    Things with a vote of a specialist in `gold` are human and pass. Reasons in order: size, whole image, those of the
+    Of an image things stand first, then writing, each in its order, and numbered in that: a thing keeps its id.
+    Regions with a vote of a specialist in `gold` are human and pass. Reasons in order: size, whole image, those of the
     declared filters (`filters.registry`), confidence, overlap (with a better region of the same kind and label).
     """
-    table, image = clusters.table, clusters.image_index()
+    both = interleave([things, writing], s.DECIDED_REGIONS)
+    table, image = numbered(both, frames), both.image_index()
     took_part = c.flags(pc.is_null(table.column(s.REASON)))
     human = _human(table, gold)
     objects = c.flags(pc.equal(table.column(s.KIND), OBJECT))

@@ -107,16 +107,20 @@ def decide(
     gold: frozenset[str] = frozenset(),
     seen: Seen | None = None,
     regions: Grouped | None = None,
+    parsed: NDArray[np.bool_] | None = None,
+    as_they_stand: frozenset[str] = frozenset(),
 ) -> pa.Table:
     """One row for each predicted text, a table `engine.schema.DECIDED_TEXTS`, in the order of `text_ids`.
 
     `captions` by specialist (PREDICTED_TEXTS), as they were said; published are the enhanced texts
     (`filters.enhance`), and of these are `tokens` (TOKENS, by those text ids) and `similarities` by scorer (SIMILARITIES
-    with no region); `seen` by detectors; `regions` (DECIDED_REGIONS) say what is written in the images. Confidence is
-    the mean of what is known of two: the mean token F1 with the other texts of the image and granularity that passed the
-    limits, and the mean probability of the things it names (null: neither is known); each specialist with a text to
-    compare votes by its closest one. Texts of specialists in `gold` are human: only empty and repeated ones are rejected,
-    and their confidence is 1.
+    with no region); `seen` by detectors; `regions` (DECIDED_REGIONS) say what is written in the images; `parsed`
+    (images,) of which images the texts were parsed (None: of all). The others have no measures, and nothing that needs
+    a parse rejects them. Confidence is the mean of what is known of two: the mean token F1 with the other texts of the
+    image and granularity that passed the limits, and the mean probability of the things it names (null: neither is
+    known); each specialist with a text to compare votes by its closest one. Texts of specialists in `gold` are human:
+    only empty and repeated ones are rejected, and their confidence is 1. Texts of specialists named `as_they_stand` are
+    published as they were said: their characters are counted already.
     Reasons in order: empty, those of the declared filters (`filters.registry`), the limits of the granularity,
     similarity, another image, unseen thing, duplicate, rank. A text is judged by its image alone.
 
@@ -124,58 +128,81 @@ def decide(
         StoreError: a granularity is unknown, or a table is not over the images of `frames`.
     """
     pool = c.pool(captions, s.PREDICTED_TEXTS, len(frames.ids))
-    table, image = pool.table, pool.rows.image_index()
-    texts = enhanced(table.column(s.TEXT))
     names = _text_ids(frames, pool)
-    parsed = tokens_of(tokens, names)
-    measured = measures(parsed)
-    granularity = _granularities(table)
-    similarity = c.mean_similarity(image, texts, _of_images(frames, similarities))
+    texts = _columns(pool, as_they_stand, tokens_of(tokens, names), *_readings(regions, len(frames.ids)))
+    measured = measures(texts.tokens)
+    known = np.ones(len(texts), bool) if parsed is None else parsed[texts.image]
+    similarity = c.mean_similarity(texts.image, texts.text, _of_images(frames, similarities))
     human = np.array([name in gold for name in pool.names], bool)[pool.specialist]
-    told_of = TextColumns(
-        texts, c.flat(table.column(s.TEXT)), image, granularity, parsed, *_readings(regions, len(frames.ids))
-    )
-    limits = [
-        ask("texts", told_of, len(texts), config.checks),
-        _limits(measured, granularity, config.filters),
-        _similar(similarity, config),
-    ]
-    passed = first([filters.empty(texts), first(limits).only(~human)])
-    told = _things(frames, parsed, texts, pool, passed.kept, human, seen)
-    unseen = [
-        reject(told.about < config.min_about, "another image", told.about, config.min_about),
-        reject(told.lowest < config.min_thing, "unseen thing", told.lowest, config.min_thing),
-    ]
-    passed = first([passed, first(unseen).only(~human)])
-    agreed = _agreement(texts, image, granularity, pool, passed.kept)
-    group = image * len(GRANULARITIES) + granularity
-    value = worth(group, [agreed.mean, told.mean, told.named], similarity, passed.kept)
-    decision = _choose(texts, image, group, value, passed, config)
+    fit = _fit(texts, measured, known, similarity, human, config)
+    told = _things(frames, texts, pool, fit.kept, human, seen)
+    passed = first([fit, _contradicted(told, config).only(~human)])
+    agreed = _agreement(texts, pool, passed.kept)
+    value = worth(_groups(texts), [agreed.mean, told.mean, told.named], similarity, passed.kept)
     columns = {
-        s.IMAGE_ID: c.flat(table.column(s.IMAGE_ID)),
+        s.IMAGE_ID: c.flat(pool.table.column(s.IMAGE_ID)),
         s.TEXT_ID: pa.array(names, pa.string()),
-        s.GRANULARITY: c.flat(table.column(s.GRANULARITY)),
-        s.TEXT: texts,
+        s.GRANULARITY: c.flat(pool.table.column(s.GRANULARITY)),
+        s.TEXT: texts.text,
         s.SPECIALIST: c.names_of(pool.names, pool.specialist),
         s.SIMILARITY: c.numbers(similarity, pa.float32()),
         s.CONFIDENCE: c.numbers(np.where(human, 1.0, known_mean([agreed.mean, told.mean])), pa.float32()),
-        **_measure_columns(measured),
+        **_measure_columns(measured, known),
         s.VOTES: _votes(agreed, pool),
-        **decision.columns(),
+        **_choose(texts, value, passed, config).columns(),
     }
     return c.table(s.DECIDED_TEXTS, columns)
 
 
-def _measure_columns(measured: Measures) -> dict[str, pa.Array]:
-    return {
-        s.N_TOKENS: pa.array(measured.n_tokens),
-        s.N_OBJECTS: pa.array(measured.n_objects),
-        s.N_ATTRIBUTES: pa.array(measured.n_attributes),
-        s.N_ACTIONS: pa.array(measured.n_actions),
-        s.N_PROPER_NOUNS: pa.array(measured.n_proper_nouns),
-        s.OBJECT_COMPLEXITY: c.numbers(measured.object_complexity, pa.float32()),
-        s.ACTION_COMPLEXITY: c.numbers(measured.action_complexity, pa.float32()),
+def _columns(
+    pool: c.Pool, as_they_stand: frozenset[str], tokens: Tokens, readings: pa.Array, reading_image: NDArray[np.int64]
+) -> TextColumns:
+    said = c.flat(pool.table.column(s.TEXT))
+    image, granularity = pool.rows.image_index(), _granularities(pool.table)
+    counted = np.array([name in as_they_stand for name in pool.names], bool)[pool.specialist]
+    text = pc.if_else(pa.array(counted), said, enhanced(said))
+    return TextColumns(text, said, image, granularity, tokens, readings, reading_image)
+
+
+def _fit(
+    texts: TextColumns,
+    measured: Measures,
+    known: NDArray[np.bool_],
+    similarity: NDArray[np.float64],
+    human: NDArray[np.bool_],
+    config: TextsConfig,
+) -> Decision:
+    """What speaks against each text by itself; measures are `known` (n,) of some."""
+    limits = [
+        ask("texts", texts, len(texts), config.checks),
+        _limits(measured, texts.granularity, config.filters).only(known),
+        _similar(similarity, config),
+    ]
+    return first([filters.empty(texts.text), first(limits).only(~human)])
+
+
+def _contradicted(told: _Things, config: TextsConfig) -> Decision:
+    """What speaks against each text by what was seen."""
+    return first(
+        [
+            reject(told.about < config.min_about, "another image", told.about, config.min_about),
+            reject(told.lowest < config.min_thing, "unseen thing", told.lowest, config.min_thing),
+        ]
+    )
+
+
+def _measure_columns(measured: Measures, known: NDArray[np.bool_]) -> dict[str, pa.Array]:
+    """The columns of measures, null where they are not `known` (n,)."""
+    columns = {
+        s.N_TOKENS: measured.n_tokens,
+        s.N_OBJECTS: measured.n_objects,
+        s.N_ATTRIBUTES: measured.n_attributes,
+        s.N_ACTIONS: measured.n_actions,
+        s.N_PROPER_NOUNS: measured.n_proper_nouns,
+        s.OBJECT_COMPLEXITY: measured.object_complexity,
+        s.ACTION_COMPLEXITY: measured.action_complexity,
     }
+    return {name: pa.array(column, mask=~known) for name, column in columns.items()}
 
 
 def learn(frames: Frames, captions: Mapping[str, Grouped], tokens: Grouped, seen: Seen) -> MentionReliability:
@@ -243,13 +270,16 @@ def _similar(similarity: NDArray[np.float64], config: TextsConfig) -> Decision:
     return reject(low, "similarity", similarity, config.min_similarity)
 
 
-def _agreement(
-    texts: pa.Array, image: NDArray[np.int64], granularity: NDArray[np.int64], pool: c.Pool, kept: NDArray[np.bool_]
-) -> Agreement:
+def _groups(texts: TextColumns) -> NDArray[np.int64]:
+    """Numbers the pairs of image and granularity: (n,)."""
+    return texts.image * len(GRANULARITIES) + texts.granularity
+
+
+def _agreement(texts: TextColumns, pool: c.Pool, kept: NDArray[np.bool_]) -> Agreement:
     """Agreement among the kept texts of an image and granularity; a rejected text is compared with nobody."""
-    group = image * len(GRANULARITIES) + granularity
+    group = _groups(texts)
     beyond = (int(group.max(initial=0)) + 1) + np.arange(len(group))
-    return agreement(texts, np.where(kept, group, beyond), pool.specialist, len(pool.names))
+    return agreement(texts.text, np.where(kept, group, beyond), pool.specialist, len(pool.names))
 
 
 def _readings(regions: Grouped | None, n_images: int) -> tuple[pa.Array, NDArray[np.int64]]:
@@ -270,20 +300,19 @@ def _readings(regions: Grouped | None, n_images: int) -> tuple[pa.Array, NDArray
 
 def _things(
     frames: Frames,
-    tokens: Tokens,
-    texts: pa.Array,
+    texts: TextColumns,
     pool: c.Pool,
     kept: NDArray[np.bool_],
     human: NDArray[np.bool_],
     seen: Seen | None,
 ) -> _Things:
     """What detectors and the other captioners make of the things that texts name; a rejected text supports nobody."""
-    n, image = pool.table.num_rows, pool.rows.image_index()
+    n, image = len(texts), texts.image
     labels = [] if seen is None else things.vocabulary(seen.vocabularies)
     if seen is None or not labels:
         unknown = np.full(n, np.nan)
         return _Things(unknown, unknown, unknown, unknown)
-    found, mentioned, sighted = _mentioned(tokens, texts, pool, kept, seen, labels)
+    found, mentioned, sighted = _mentioned(texts.tokens, texts.text, pool, kept, seen, labels)
     known = seen.reliability or mentions.assumed(len(pool.names), len(labels))
     there = np.where(human[found.text], 1.0, mentions.believe(mentioned, sighted, known))
     lowest = np.full(n, np.nan)
@@ -312,18 +341,12 @@ def _mentioned(
     return found, Mentions(image[found.text], pool.specialist[found.text], found.mention, found.label), sighted
 
 
-def _choose(
-    texts: pa.Array,
-    image: NDArray[np.int64],
-    group: NDArray[np.int64],
-    value: NDArray[np.float64],
-    passed: Decision,
-    config: TextsConfig,
-) -> Decision:
+def _choose(texts: TextColumns, value: NDArray[np.float64], passed: Decision, config: TextsConfig) -> Decision:
     if config.filters.drop_duplicates:
-        passed = first([passed, filters.duplicates(texts, image, passed.kept)])
+        passed = first([passed, filters.duplicates(texts.text, texts.image, passed.kept)])
     if config.max_per_granularity is None:
         return passed
+    group = _groups(texts)
     rows = np.flatnonzero(passed.kept)
     order = rows[np.lexsort((rows, -value[rows], group[rows]))]
     rank = np.zeros(len(group), np.int64)

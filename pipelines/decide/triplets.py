@@ -16,7 +16,7 @@ from filters import regions as region_filters
 from filters.decision import Decision, first, reject
 from pipelines.decide import columns as c
 from pipelines.decide import things
-from pipelines.decide.groundings import phrase_columns
+from pipelines.decide.groundings import by_phrase, without_place
 from pipelines.decide.said import OBJECT
 
 
@@ -70,13 +70,13 @@ def decide(
     `blind` names grounders that see nothing but regions. Confidence is the mean score over the grounders and, where the
     phrase names an accepted region, the regions' own (`consensus.phrases.confirm`); `phrase_score` is that of the
     phrase's best box. A box is linked to the region that it covers, first to one that the phrase names. A phrase that
-    nobody found has one rejected row without a box. Rows stand by phrase, then in descending confidence.
+    nobody found, or looked for, has one rejected row without a box. Rows stand by phrase, then in descending confidence.
     Reasons in order: those that places have, no region (of a box that only blind grounders gave), number, phrase score,
-    box score; not found.
+    box score; not looked for; not found.
     """
-    position = pc.index_in(groundings.table.column(s.PHRASE_ID), value_set=c.flat(phrases.table.column(s.PHRASE_ID)))
-    table = groundings.table.filter(pc.is_valid(position))
-    phrase = c.flat(position.drop_null()).to_numpy(zero_copy_only=False).astype(np.int64)
+    placed = pc.is_valid(groundings.table.column(s.X0))
+    table, phrase = _of_phrases(phrases, groundings.table.filter(placed))
+    unasked, unasked_phrase = _of_phrases(phrases, groundings.table.filter(pc.invert(placed)))
     counted = c.flags(pc.is_null(table.column(s.REASON)))
     linked = _linked(table, phrase, phrases, regions, config.region_iou, words or {})
     value = confirm(c.floats(table, s.CONFIDENCE), linked.named, linked.contradicted)
@@ -90,12 +90,17 @@ def decide(
     for name, column in ((s.PHRASE_SCORE, best[phrase]), (s.CONFIDENCE, value)):
         table = c.with_column(table, name, pa.array(column.astype(np.float32)))
     found = c.decided(c.with_column(table, s.REGION_ID, linked.region), decision.only(counted), s.DECIDED_TRIPLETS)
-    missing = np.setdiff1d(np.arange(phrases.table.num_rows), phrase)
-    whole = pa.concat_tables([found, _missing_rows(phrases.table, missing, config.min_phrase_score)])
-    confidence = np.nan_to_num(c.floats(whole, s.CONFIDENCE))
-    x0, y0, x1, y1 = np.nan_to_num(c.box_matrix(whole)).T
-    order = np.lexsort((y1, x1, y0, x0, -confidence, np.concatenate([phrase, missing])))
-    return whole.take(pa.array(order)).combine_chunks()
+    missing = np.setdiff1d(np.arange(phrases.table.num_rows), np.concatenate([phrase, unasked_phrase]))
+    not_found = reject(np.ones(len(missing), bool), "not found", 0.0, config.min_phrase_score)
+    absent = pa.concat_tables([unasked, without_place(phrases.table, missing, not_found)])
+    return by_phrase(found, phrase, absent, np.concatenate([unasked_phrase, missing]))
+
+
+def _of_phrases(phrases: Grouped, places: pa.Table) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The places of these phrases (k,), and the row of each one's phrase: (k,)."""
+    position = pc.index_in(places.column(s.PHRASE_ID), value_set=c.flat(phrases.table.column(s.PHRASE_ID)))
+    row = c.flat(position.drop_null()).to_numpy(zero_copy_only=False).astype(np.int64)
+    return places.filter(pc.is_valid(position)), row
 
 
 def _decision(
@@ -163,19 +168,3 @@ def _named(phrases: Grouped, objects: Grouped, words: things.Words) -> tuple[NDA
     thing = np.arange(len(phrase)) - np.repeat(np.cumsum(each) - each, each) + objects.offsets[image][phrase]
     named = means[phrase, labels[thing]]
     return thing[named], c.starts(phrase[named], n)
-
-
-def _missing_rows(phrases: pa.Table, missing: NDArray[np.int64], threshold: float) -> pa.Table:
-    n = len(missing)
-    columns = {name: pa.nulls(n, s.DECIDED_TRIPLETS.field(name).type) for name in s.DECIDED_TRIPLETS.names}
-    nobody = c.lists(np.zeros(n + 1, np.int64), pa.array([], s.VOTE))
-    return c.table(
-        s.DECIDED_TRIPLETS,
-        {
-            **columns,
-            **phrase_columns(phrases, missing),
-            s.PHRASE_SCORE: pa.array(np.zeros(n, np.float32)),
-            s.VOTES: nobody,
-            **reject(np.ones(n, bool), "not found", 0.0, threshold).columns(),
-        },
-    )

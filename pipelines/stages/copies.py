@@ -16,6 +16,7 @@ from pipelines.decide.images import ImageFilterConfig, checked
 
 _HASHES, _WORTH, _NAMES = "hashes", "worth", "names.arrow"
 _FILE_BITS = 31
+_SOME = 1 << 20  # names that are put in order at once
 _NAME = pa.schema([s.IMAGES.field(s.IMAGE_ID)])
 
 
@@ -24,7 +25,8 @@ def near_duplicate_images(shards: Iterable[Batch], config: ImageFilterConfig) ->
 
     Of copies the one with the most pixels stays, of these the largest file, of these the first. Images that a limit
     rejects take no part: a torn image must not stand for its whole copies. Hashes and names wait in a temporary folder
-    (16 bytes an image, and its name), so memory does not depend on the names.
+    (16 bytes an image, and its name), which is removed in the end, also after an error; memory holds what
+    `filters.near_duplicates` says, and then the names of copies and of what they copy.
 
     Raises:
         ValueError: `max_distance` is not set.
@@ -39,7 +41,7 @@ def near_duplicate_images(shards: Iterable[Batch], config: ImageFilterConfig) ->
         hashes = np.memmap(Path(folder) / _HASHES, np.uint64, "r")
         found = near_duplicates(hashes, np.memmap(Path(folder) / _WORTH, np.int64, "r"), radius)
         names = [_names(Path(folder), starts, rows) for rows in (found.rows, found.originals)]
-    return pa.Table.from_arrays([*names, pa.array(found.distances, pa.float64())], schema=s.COPIES).sort_by(s.IMAGE_ID)
+    return pa.Table.from_arrays([*names, pa.array(found.distances, pa.float64())], schema=s.COPIES)
 
 
 def _write(folder: Path, shards: Iterable[pa.Table], config: ImageFilterConfig) -> NDArray[np.int64]:
@@ -67,12 +69,17 @@ def _worth(images: pa.Table) -> NDArray[np.int64]:
 
 
 def _names(folder: Path, starts: NDArray[np.int64], rows: NDArray[np.int64]) -> pa.ChunkedArray:
-    """The names of rows in any order, shard by shard from disk."""
+    """The names of rows (n,) in any order from disk, some at a time: a column of strings ends at 2 GiB."""
+    with pa.memory_map(str(folder / _NAMES)) as source, pa.ipc.open_file(source) as names:
+        parts = [_some_names(names, starts, rows[lo : lo + _SOME]) for lo in range(0, len(rows), _SOME)]
+    return pa.chunked_array(parts, pa.string())
+
+
+def _some_names(names: pa.ipc.RecordBatchFileReader, starts: NDArray[np.int64], rows: NDArray[np.int64]) -> pa.Array:
     wanted, back = np.unique(rows, return_inverse=True)
     bounds = np.searchsorted(wanted, starts)
     parts = []
-    with pa.memory_map(str(folder / _NAMES)) as source, pa.ipc.open_file(source) as names:
-        for shard in np.flatnonzero(np.diff(bounds)).tolist():
-            own = wanted[bounds[shard] : bounds[shard + 1]] - starts[shard]
-            parts.append(names.get_batch(shard).column(0).take(pa.array(own)))
-    return pa.chunked_array(parts, pa.string()).take(pa.array(back))
+    for shard in np.flatnonzero(np.diff(bounds)).tolist():
+        own = wanted[bounds[shard] : bounds[shard + 1]] - starts[shard]
+        parts.append(names.get_batch(shard).column(0).take(pa.array(own)))
+    return pa.concat_arrays(parts).take(pa.array(back))

@@ -13,14 +13,14 @@ from consensus.boxes import BoxFusionConfig
 from consensus.vocabulary import Vocabulary
 from engine import schema as s
 from engine.graph import Batch, Output, Resources
-from engine.grouped import Frames, Grouped
+from engine.grouped import Frames, Grouped, interleave
 from filters import enhance
 from pipelines.decide import chunks as chunks_
-from pipelines.decide import clusters as clusters_
 from pipelines.decide import columns as c
 from pipelines.decide import groundings as groundings_
 from pipelines.decide import images as images_
 from pipelines.decide import masks as masks_
+from pipelines.decide import objects as objects_
 from pipelines.decide import phrases as phrases_
 from pipelines.decide import region_text as region_text_
 from pipelines.decide import regions as regions_
@@ -28,26 +28,29 @@ from pipelines.decide import reliability as reliability_
 from pipelines.decide import texts as texts_
 from pipelines.decide import things
 from pipelines.decide import triplets as triplets_
-from pipelines.decide.clusters import ClustersConfig
+from pipelines.decide import writing as writing_
 from pipelines.decide.groundings import GroundingsConfig
 from pipelines.decide.images import ImageFilterConfig
 from pipelines.decide.masks import MasksConfig
+from pipelines.decide.objects import ObjectsConfig
 from pipelines.decide.phrases import PhrasesConfig
 from pipelines.decide.region_text import RegionTextConfig, chunk_rows
 from pipelines.decide.regions import RegionsConfig
 from pipelines.decide.texts import Seen, TextsConfig
 from pipelines.decide.tokens import tokens_of
 from pipelines.decide.triplets import TripletsConfig
+from pipelines.decide.writing import WritingConfig
 
 Decide = Callable[[Batch], pa.Table]
 RELIABILITY = "reliability"
 DETAILS = "_details"  # ends the names of stages that look at written texts
+COMPOSED = "_composed"  # of those that know what composed texts speak of
 NEAR_DUPLICATES = "near_duplicates"
 
 
 @dataclass(slots=True)
 class DecisionStage:
-    """`settings` is everything, as JSON, that changes what `decide` answers."""
+    """`settings` is everything, as JSON, that changes what `decide` answers; `texts`: it reads or makes texts."""
 
     name: str
     inputs: tuple[str, ...]
@@ -58,15 +61,22 @@ class DecisionStage:
     resources: Resources = Resources()
     batch_size: int | None = None
     pixels: bool = False
+    texts: bool = True
 
     def identity(self) -> Mapping[str, Any]:
-        return {**self.settings, "enhancement": enhance.VERSION}
+        return {**self.settings, **(text_versions() if self.texts else {})}
 
     def load(self, device: str) -> None:
         """Nothing is heavy here."""
 
     def run(self, batch: Batch) -> Output:
         return Output(self.decide(batch))
+
+
+def text_versions() -> dict[str, int]:
+    """Of the code that makes texts of what was said. No setting tells when it answers otherwise, so these are part of the
+    identity of whoever reads such texts."""
+    return {"enhancement": enhance.VERSION, "candidates": region_text_.CANDIDATES_VERSION}
 
 
 def images(batch: Batch, config: ImageFilterConfig) -> pa.Table:
@@ -93,27 +103,30 @@ def _alike(batch: Batch) -> list[pa.Table]:
     return [group.table for _, group in sorted(said_by(batch, "compare.").items())]
 
 
-def clusters(
+def objects(
     batch: Batch,
-    config: ClustersConfig,
+    config: ObjectsConfig,
     gold: frozenset[str] = frozenset(),
     vocabularies: Mapping[str, list[str] | None] | None = None,
     vocabulary: Vocabulary | None = None,
 ) -> pa.Table:
-    """Consensus of detectors and readers → DECIDED_REGIONS."""
-    detections, readings = said_by(batch, "detect."), said_by(batch, "read.")
-    answered = {**_answered(batch, "detect."), **_answered(batch, "read.")}
+    """Consensus of detectors → DECIDED_REGIONS."""
+    detections, answered = said_by(batch, "detect."), _answered(batch, "detect.")
     learned = None
     if RELIABILITY in batch.learned:
         learned = reliability_.known(batch.learned[RELIABILITY], vocabulary or Vocabulary.shipped())
-    return clusters_.decide(
-        Frames.of(batch.images), detections, readings, config, gold, vocabularies, answered, learned
-    )
+    return objects_.decide(Frames.of(batch.images), detections, config, gold, vocabularies, answered, learned)
+
+
+def writing(batch: Batch, config: WritingConfig, gold: frozenset[str] = frozenset()) -> pa.Table:
+    """Consensus of readers → DECIDED_REGIONS without ids."""
+    return writing_.decide(Frames.of(batch.images), said_by(batch, "read."), config, gold, _answered(batch, "read."))
 
 
 def regions(batch: Batch, config: RegionsConfig, gold: frozenset[str] = frozenset()) -> pa.Table:
-    """Limits on things → DECIDED_REGIONS."""
-    return regions_.decide(Frames.of(batch.images), batch.inputs["clusters"], config, gold)
+    """Limits on things and writing → DECIDED_REGIONS."""
+    things, writing = batch.inputs["objects"], batch.inputs["writing"]
+    return regions_.decide(Frames.of(batch.images), things, writing, config, gold)
 
 
 def region_text(batch: Batch, config: RegionTextConfig) -> pa.Table:
@@ -128,18 +141,18 @@ def region_text(batch: Batch, config: RegionTextConfig) -> pa.Table:
 def texts(
     batch: Batch,
     config: TextsConfig,
-    source: str,
     parsed: str | None,
     gold: frozenset[str] = frozenset(),
     vocabularies: Mapping[str, list[str] | None] | None = None,
 ) -> pa.Table:
-    """Texts of the stages `source`* with the tokens of stage `parsed` → DECIDED_TEXTS."""
-    captions, scores = said_by(batch, source), said_by(batch, "score_texts.")
+    """Captions, with the tokens of stage `parsed` → DECIDED_TEXTS."""
+    captions, scores = said_by(batch, "caption."), said_by(batch, "score_texts.")
     # the labels' own words alone: with the table of words more good captions were rejected, and no more bad ones caught
     # (`python -m benchmarks captions`)
     seen = Seen(batch.inputs["regions"], vocabularies, {}) if vocabularies else None
     tokens, regions = _tokens(batch, parsed), batch.inputs.get("regions")
-    return texts_.decide(Frames.of(batch.images), captions, tokens, scores, config, gold, seen, regions)
+    looked = np.zeros(len(batch), bool) if parsed is None else looked_at(batch, parsed)
+    return texts_.decide(Frames.of(batch.images), captions, tokens, scores, config, gold, seen, regions, looked)
 
 
 def chunks(batch: Batch, source: str, parsed: str | None) -> pa.Table:
@@ -149,19 +162,19 @@ def chunks(batch: Batch, source: str, parsed: str | None) -> pa.Table:
 
 def phrases(batch: Batch, config: PhrasesConfig, texts: str) -> pa.Table:
     """Limits on the noun phrases of the kept texts of stage `texts` → DECIDED_PHRASES."""
-    return phrases_.decide(batch.inputs[texts].kept(), one_input(batch, "chunks"), config)
+    return phrases_.decide(batch.inputs[texts].kept(), of_kind(batch, "chunks"), config)
 
 
 def groundings(batch: Batch, config: GroundingsConfig) -> pa.Table:
     """Consensus of grounders → DECIDED_TRIPLETS."""
-    asked = one_input(batch, "chunks").kept()
+    asked = of_kind(batch, "chunks").kept()
     said, answered = said_by(batch, "ground"), _answered(batch, "ground")
     return groundings_.decide(Frames.of(batch.images), asked, said, config, answered)
 
 
 def triplets(batch: Batch, config: TripletsConfig, vocabulary: Vocabulary, blind: frozenset[str]) -> pa.Table:
     """Limits on places of phrases, and the regions that they are → DECIDED_TRIPLETS."""
-    asked, found, regions = one_input(batch, "phrases").kept(), one_input(batch, "groundings"), accepted_regions(batch)
+    asked, found, regions = of_kind(batch, "phrases").kept(), of_kind(batch, "groundings"), accepted_regions(batch)
     labels = c.normal(regions.table.column(s.LABEL)).unique().to_pylist()
     return triplets_.decide(asked, found, regions, config, things.meanings(vocabulary, labels), blind)
 
@@ -169,7 +182,7 @@ def triplets(batch: Batch, config: TripletsConfig, vocabulary: Vocabulary, blind
 def masks(batch: Batch, config: MasksConfig, gold: frozenset[str]) -> pa.Table:
     """Consensus of segmenters and detectors → DECIDED_MASKS."""
     segmented = [(name.partition(".")[2], group) for name, group in batch.inputs.items() if name.startswith("mask")]
-    things = batch.inputs["clusters"].kept()
+    things = batch.inputs["objects"].kept()
     return masks_.decide(Frames.of(batch.images), things, said_by(batch, "detect."), segmented, config, gold)
 
 
@@ -180,9 +193,11 @@ def accepted_regions(batch: Batch) -> Grouped:
     return kept.where(pc.is_in(kept.table.column(s.REGION_ID), value_set=chosen))
 
 
-def one_input(batch: Batch, kind: str) -> Grouped:
-    """The input called `kind` or `kind`_details."""
-    return next(group for name, group in batch.inputs.items() if name in (kind, kind + DETAILS))
+def of_kind(batch: Batch, kind: str) -> Grouped:
+    """The inputs called `kind`, `kind`_details and `kind`_composed as one, image by image in that order."""
+    names = (kind, kind + DETAILS, kind + COMPOSED)
+    groups = [batch.inputs[name] for name in names if name in batch.inputs]
+    return interleave(groups, groups[0].table.schema)
 
 
 def said_by(batch: Batch, prefix: str) -> dict[str, Grouped]:
@@ -227,12 +242,17 @@ def crop_text_ids(crop_texts: pa.Table, captioner: str) -> list[str]:
 
 def _answered(batch: Batch, prefix: str) -> dict[str, NDArray[np.bool_]]:
     """For each specialist the images that it answered for at all; those in its quarantine it could not see."""
-    ids = batch.images.column(s.IMAGE_ID).to_pylist()
     return {
-        stage.partition(".")[2]: np.array([i not in missing for i in ids], bool)
+        stage.partition(".")[2]: looked_at(batch, stage)
         for stage, missing in batch.missing.items()
         if stage.startswith(prefix) and missing
     }
+
+
+def looked_at(batch: Batch, stage: str) -> NDArray[np.bool_]:
+    """The images that are not in the quarantine of an input: (images,)."""
+    lost = batch.missing.get(stage, frozenset())
+    return np.array([i not in lost for i in batch.images.column(s.IMAGE_ID).to_pylist()], bool)
 
 
 def _tokens(batch: Batch, stage: str | None) -> Grouped:

@@ -29,7 +29,7 @@ class Ingest:
     limits: Limits
     attempts: int = 2
     name: str = INGEST
-    revision: int = 2
+    revision: int = 3
     inputs: tuple[str, ...] = ()
     schema: pa.Schema = s.INGESTED
     resources: Resources = Resources()

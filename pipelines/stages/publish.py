@@ -80,7 +80,7 @@ def _region_texts(batch: Batch) -> pa.Table:
 def _triplets(batch: Batch) -> pa.Table:
     """A triplet's mask is its region's where it is one, else that of its own box."""
     table = _of_both(batch, "triplets", s.DECIDED_TRIPLETS)
-    things = batch.inputs["clusters"].table
+    things = batch.inputs["objects"].table
     region = _looked_up(table.column(s.REGION_ID), things, s.REGION_ID)
     table = with_column(table, s.MASK, pc.coalesce(_masks(batch, things).take(region), _masks(batch, table)))
     return _finished(table, s.TEXT_PHRASE_REGION)

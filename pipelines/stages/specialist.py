@@ -12,22 +12,23 @@ from engine import schema as s
 from engine.errors import StageFailed
 from engine.graph import Batch, Output, Resources
 from engine.grouped import Frames, Grouped
-from engine.records import Captions, Image, Phrases, Readings, Scene
+from engine.records import Captions, Image, Phrases
 from filters import enhance
 from pipelines.decide.categories import category_phrases
 from pipelines.decide.columns import normal, pool
-from pipelines.decide.said import OBJECT, WRITING
+from pipelines.decide.said import OBJECT
 from pipelines.decide.texts import text_ids
 from pipelines.decide.tokens import tokens_table
 from pipelines.stages import rows
+from pipelines.stages.compose import scenes_of
 from pipelines.stages.decision import (
-    accepted_regions,
     chunks_of,
     crop_text_ids,
-    one_input,
+    of_kind,
     published,
     published_by,
     said_by,
+    text_versions,
 )
 from specialists.base import LOCATIONS, Card, SpecialistConfig
 
@@ -57,15 +58,20 @@ class SpecialistStage:
     _specialist: Any = field(default=None, init=False, repr=False)
 
     def identity(self) -> Mapping[str, Any]:
-        read = {"enhancement": enhance.VERSION} if self.card.role in _READERS_OF_TEXTS else {}
         return {
-            **read,
+            **self._text_versions(),
             "specialist": self.card.name,
             "role": self.card.role,
             "revision": self.card.revision,
             "config": self.config.model_dump(mode="json", exclude=self._not_identity()),
             "weights": dict(self.weights),
         }
+
+    def _text_versions(self) -> dict[str, int]:
+        """Of the texts that it is asked about, where they are made when it is asked and not by a stage before it."""
+        if self.answer is score_regions:
+            return text_versions()
+        return {"enhancement": enhance.VERSION} if self.card.role in _READERS_OF_TEXTS else {}
 
     def _not_identity(self) -> set[str]:
         """Knobs of speed, and the places of files whose content is hashed."""
@@ -99,14 +105,18 @@ def caption(captioner: Any, batch: Batch) -> Output:
 
 
 def describe(captioner: Any, batch: Batch) -> Output:
-    """Captioner on the crops of likely things → CROP_TEXTS."""
-    crops, owners, regions = _crops(batch, batch.inputs["clusters"].kept())
+    """Captioner on the crops of likely things → CROP_TEXTS.
+
+    Raises:
+        StageFailed: it says of a crop what is not brief, or not one answer for each crop.
+    """
+    crops, owners, regions = _crops(batch)
     said: list[Captions] = []
     caption = getattr(captioner, "describe", captioner.caption)
     for lo in range(0, len(crops), captioner.config.batch_size):
         asked = crops[lo : lo + captioner.config.batch_size]
         said += _each_answered(caption(asked), len(asked), "crops")
-    texts = [(owners[i], regions[i], text, float(score)) for i, c in enumerate(said) for text, score in _briefs(c)]
+    texts = [(owners[i], regions[i], text, score) for i, c in enumerate(said) for text, score in _briefs(c)]
     columns = zip(*texts, strict=True) if texts else [[]] * len(s.CROP_TEXTS)
     arrays = [pa.array(list(c), f.type, from_pandas=True) for c, f in zip(columns, s.CROP_TEXTS, strict=True)]
     return Output(pa.Table.from_arrays(arrays, schema=s.CROP_TEXTS))
@@ -114,8 +124,8 @@ def describe(captioner: Any, batch: Batch) -> Output:
 
 def ground(grounder: Any, batch: Batch) -> Output:
     """Grounder: images, the phrases of all their texts and likely things → PREDICTED_PHRASES."""
-    phrases = one_input(batch, "chunks").kept()
-    asked = _phrases(phrases, _objects(batch.inputs["clusters"].kept()))
+    phrases = of_kind(batch, "chunks").kept()
+    asked = _phrases(phrases, batch.inputs["objects"].kept())
     names = [part.column(s.PHRASE_ID).to_pylist() for part in phrases.parts()]
     answers = _answers(batch, grounder.ground(rows.images_of(batch), asked))
     return Output(rows.groundings_table(_ids(batch), names, answers))
@@ -134,7 +144,7 @@ def segment(segmenter: Any, batch: Batch) -> Output:
 
 def write(writer: Any, batch: Batch) -> Output:
     """Writer: what is accepted about each image → PREDICTED_TEXTS."""
-    answers = _answers(batch, writer.write(_scenes(batch)))
+    answers = _answers(batch, writer.write(scenes_of(batch)))
     return Output(rows.texts_table(_ids(batch), answers), rows.faults_of(batch, answers))
 
 
@@ -167,8 +177,8 @@ def compare(scorer: Any, batch: Batch) -> Output:
 
 def score_regions(scorer: Any, batch: Batch) -> Output:
     """Scorer: likely things, cropped closely and with what is around them, and their candidate texts → SIMILARITIES."""
-    crops, owners, regions = _crops(batch, batch.inputs["clusters"].kept())
-    around, _, _ = _crops(batch, batch.inputs["clusters"].kept(), _CONTEXT_MARGIN)
+    crops, owners, regions = _crops(batch)
+    around, _, _ = _crops(batch, _CONTEXT_MARGIN)
     candidates = _candidates(batch)
     texts = [_distinct(candidates[region]) for region in regions]
     close, far = (_scored(scorer, seen, texts) for seen in (crops, around))
@@ -244,17 +254,15 @@ def _phrases(phrases: Grouped, regions: Grouped) -> list[Phrases]:
     ]
 
 
-def _crops(batch: Batch, regions: Grouped, margin: float = _CROP_MARGIN) -> tuple[list[Image], list[str], list[str]]:
+def _crops(batch: Batch, margin: float = _CROP_MARGIN) -> tuple[list[Image], list[str], list[str]]:
+    """Of every likely thing its crop, its image and its id."""
     crops: list[Image] = []
     owners: list[str] = []
     names: list[str] = []
-    for image, part in zip(rows.images_of(batch), regions.parts(), strict=True):
-        kinds = part.column(s.KIND).to_pylist()
-        for box, kind, region in zip(rows.boxes_of(part), kinds, part.column(s.REGION_ID).to_pylist(), strict=True):
-            if kind == OBJECT:
-                crops.append(_crop(image, box, margin))
-                owners.append(image.image_id)
-                names.append(region)
+    for image, part in zip(rows.images_of(batch), batch.inputs["objects"].kept().parts(), strict=True):
+        crops += [_crop(image, box, margin) for box in rows.boxes_of(part)]
+        owners += [image.image_id] * part.num_rows
+        names += part.column(s.REGION_ID).to_pylist()
     return crops, owners, names
 
 
@@ -274,12 +282,18 @@ def _crop(image: Image, box: Any, margin: float) -> Image:
 
 
 def _briefs(said: Captions) -> list[tuple[str, float]]:
-    return [(t, sc) for t, g, sc in zip(said.texts, said.granularities, said.scores, strict=True) if g == "brief"]
+    """What was said of a crop, by contract (`specialists.base.HasDescribe`) brief texts alone."""
+    if others := sorted(set(said.granularities) - {"brief"}):
+        raise StageFailed(
+            f"a captioner said a {others[0]} text of a crop, where only brief ones are asked for; give it a method "
+            "`describe(crops)` that says these alone"
+        )
+    return [(text, float(score)) for text, score in zip(said.texts, said.scores, strict=True)]
 
 
 def _candidates(batch: Batch) -> dict[str, list[str]]:
-    """The texts that may become each object region's: its category phrase, crop texts and their chunks."""
-    regions = batch.inputs["clusters"].kept().table
+    """The texts that may become each thing's: its category phrase, crop texts and their chunks."""
+    regions = batch.inputs["objects"].kept().table
     labels = category_phrases(regions.column(s.LABEL)).to_pylist()
     found = {region: [label] for region, label in zip(regions.column(s.REGION_ID).to_pylist(), labels, strict=True)}
     said = published_by(batch, "describe.")
@@ -314,10 +328,10 @@ def _unmasked(batch: Batch) -> Grouped:
     """Boxes that still need a mask, each once: image_id, region_id, phrase_id (one of the two null), box."""
     schema = pa.schema([s.PREDICTED_MASKS.field(n) for n in (s.IMAGE_ID, s.REGION_ID, s.PHRASE_ID, *s.BOX)])
     parts = [schema.empty_table()]
-    if "clusters" in batch.inputs:
-        regions = _objects(batch.inputs["clusters"].kept()).table
-        parts.append(regions.filter(regions.column(s.MASK).is_null()))
-    parts.append(one_input(batch, "groundings").kept().table)
+    if "objects" in batch.inputs:
+        things = batch.inputs["objects"].kept().table
+        parts.append(things.filter(things.column(s.MASK).is_null()))
+    parts.append(of_kind(batch, "groundings").kept().table)
     whole = pa.concat_tables([_columns(part, schema) for part in parts])
     first = pa.table({**{n: whole.column(n) for n in (s.IMAGE_ID, *s.BOX)}, "row": np.arange(whole.num_rows)})
     rows_ = first.group_by([s.IMAGE_ID, *s.BOX]).aggregate([("row", "min")]).column("row_min")
@@ -328,26 +342,3 @@ def _columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The columns of `schema`, null where the table has none."""
     found = [table.column(f.name) if f.name in table.column_names else pa.nulls(len(table), f.type) for f in schema]
     return pa.table(found, names=schema.names).cast(schema)
-
-
-def _scenes(batch: Batch) -> list[Scene]:
-    """Accepted regions, readings and brief texts of each image."""
-    accepted = accepted_regions(batch)
-    things = rows.regions_of(_objects(accepted))
-    scenes: list[Scene] = []
-    parts = zip(accepted.parts(), batch.inputs["texts"].kept().parts(), strict=True)
-    sizes = zip(batch.images.column(s.WIDTH).to_pylist(), batch.images.column(s.HEIGHT).to_pylist(), strict=True)
-    for (width, height), regions, (found, texts) in zip(sizes, things, parts, strict=True):
-        scenes.append(Scene(width, height, regions, _readings(found), _captions(texts)))
-    return scenes
-
-
-def _readings(regions: pa.Table) -> Readings:
-    written = [r for r in regions.select([s.KIND, s.QUAD, s.TEXT, s.CONFIDENCE]).to_pylist() if r[s.KIND] == WRITING]
-    quads = np.array([r[s.QUAD] for r in written], np.float32).reshape(-1, 8)
-    return Readings(quads, [r[s.TEXT] for r in written], np.array([r[s.CONFIDENCE] for r in written], np.float32))
-
-
-def _captions(texts: pa.Table) -> Captions:
-    scores = texts.column(s.CONFIDENCE).to_numpy().astype(np.float32, copy=False)
-    return Captions(texts.column(s.TEXT).to_pylist(), texts.column(s.GRANULARITY).to_pylist(), scores)

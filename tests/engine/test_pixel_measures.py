@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from engine.pixel_measures import contrast, tail
+from engine.pixel_measures import REPEATED, contrast, tail
 
 GREY = 128 << 16 | 128 << 8 | 128
 
@@ -61,16 +61,45 @@ def test_a_band_of_a_colour_is_measured_to_the_row():
     assert tail(pixels)[0] == 29 / 120
 
 
+@pytest.mark.parametrize("quality", [75, 95])
+@pytest.mark.parametrize("rows", [12, 40, 100])
+def test_a_last_row_again_and_again_is_a_band_without_a_colour(rows, quality):
+    """What a decoder leaves that goes on with the last row it has, saved again."""
+    pixels = np.random.default_rng(2).normal(128, 30, (120, 160, 3)).clip(0, 255).astype(np.uint8)
+    pixels[-rows:] = pixels[-rows]
+    share, colour = tail(simplejpeg.decode_jpeg(saved(pixels, quality)))
+    assert share == pytest.approx(rows / 120, abs=8 / 120)  # JPEG mixes the rows of one block
+    assert colour == REPEATED
+
+
+def backdrop():
+    """Lighter from left to right, and the same in every row: a studio's wall below something."""
+    pixels = np.linspace(200, 250, 160).astype(np.uint8)[None, :, None].repeat(120, axis=0).repeat(3, axis=2)
+    pixels[:60] = noise(60)
+    return pixels
+
+
+def icon():
+    """Ten rows, of which the last three are the same: less than a block of JPEG."""
+    pixels = np.random.default_rng(3).integers(0, 256, (10, 10, 3), np.uint8)
+    pixels[-3:] = pixels[-1]
+    return pixels
+
+
 @pytest.mark.parametrize(
     "pixels",
     [
         noise(),
+        backdrop(),
+        np.vstack([noise(100), noise(10)[:1].repeat(18, axis=0)]),  # cells of 10 rows above, one of 18 at the bottom
+        np.tile(noise(10)[:1], (120, 1, 1)),
+        icon(),
         np.full((50, 60, 3), 128, np.uint8),
         np.pad(noise(), ((20, 20), (0, 0), (0, 0)), constant_values=128),  # bars above and below
         np.pad(noise(), ((5, 20), (5, 5), (0, 0))),  # a black frame
         noise(10, 10)[:1],
     ],
-    ids=["a photograph", "one colour", "bars", "a frame", "one row"],
+    ids=["a photograph", "a backdrop", "a mosaic", "stripes", "an icon", "one colour", "bars", "a frame", "one row"],
 )
 def test_what_did_not_break_off_has_no_tail(pixels):
     assert tail(pixels) == (0.0, 0)

@@ -3,7 +3,9 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
+from engine.pixel_measures import REPEATED
 from filters import images
 from filters.images import Aspect, Blank, ImageColumns, Small, Torn
 
@@ -47,12 +49,26 @@ def test_blank():
     assert said(found) == [("blank", 1.9, 2), None]
 
 
-def test_torn_is_a_grey_band_at_the_bottom_and_no_other():
+def test_torn_is_a_grey_band_at_the_bottom_or_one_row_again_and_again():
     rows = [
         (640, 480, 50, 0.2, GREY),
         (640, 480, 50, 0.04, GREY),
         (640, 480, 50, 0.2, 0xFFFFFF),  # a product on white
         (640, 480, 50, 0.2, 0x808060),  # sand
         (640, 480, 50, 0.2, 0x7E8183),  # grey that was saved once more
+        (640, 480, 50, 0.2, 0),  # padded with black at the bottom, or a PNG file that broke off: nobody can tell
+        (640, 480, 50, 0.2, REPEATED),
+        (640, 480, 50, 0.04, REPEATED),
     ]
-    assert said(images.torn(columns(*rows), Torn())) == [("torn", 0.2, 0.05), None, None, None, ("torn", 0.2, 0.05)]
+    found = said(images.torn(columns(*rows), Torn()))
+    torn = ("torn", 0.2, 0.05)
+    assert found == [torn, None, None, None, torn, None, torn, None]
+
+
+def test_what_a_torn_image_is_filled_with_can_be_said():
+    rows = [(640, 480, 50, 0.2, colour) for colour in (GREY, 0x020100, 0xFFFFFF, REPEATED)]
+    assert [found is not None for found in said(images.torn(columns(*rows), Torn(repeated=False)))] == [1, 0, 0, 0]
+    fills = Torn(fills=("#000000", "#fffFFF"))
+    assert [found is not None for found in said(images.torn(columns(*rows), fills))] == [0, 1, 1, 1]
+    with pytest.raises(ValidationError, match="fills"):
+        Torn(fills=("black",))

@@ -100,10 +100,11 @@ def test_a_chain_of_small_steps_does_not_reach_far():
     assert found(hashes, [8, 7, 9, 6, 5], 2) == {0: (2, 2), 1: (2, 1), 3: (2, 1), 4: (2, 2)}
 
 
-@pytest.mark.parametrize(("limit", "value"), [("_PART", 1000), ("_CROWD", 20), ("_INDEX_BYTES", 1)])
+@pytest.mark.parametrize(("limit", "value"), [("_PART", 1000), ("_GROUPS", 50), ("_CROWD", 20), ("_INDEX_BYTES", 1)])
 @pytest.mark.parametrize("radius", [1, 4])
 def test_what_millions_need_changes_nothing(monkeypatch, limit, value, radius):
-    """More hashes than are sorted at once, runs too crowded for all pairs, and no room for an index: here with few."""
+    """More hashes than are sorted at once, more in groups than are decided at once, runs too crowded for all pairs, and
+    no room for an index: here with few."""
     rng = np.random.default_rng(3)
     hashes = np.concatenate([scattered(rng, 3000), crowded(rng, 2000), filmed(rng, 1000), sparse_crowd(rng, 2000)])
     areas = rng.integers(1, 20, len(hashes))

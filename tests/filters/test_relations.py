@@ -38,6 +38,23 @@ def told(*sentences):
             [("cat", "eat", "fish"), ("dogs", "eat", "fish")],
         ),
         (
+            "a/DET/2/det dog/NOUN/0/root and/CCONJ/5/cc a/DET/5/det cat/NOUN/2/conj on/ADP/7/case sofas/NOUN/NNS/2/nmod",
+            [("dog", "on", "sofas"), ("cat", "on", "sofas")],
+        ),
+        (
+            "a/DET/2/det dog/NOUN/0/root on/ADP/4/case sofas/NOUN/NNS/2/nmod and/CCONJ/7/cc a/DET/7/det cat/NOUN/2/conj",
+            [("dog", "on", "sofas")],
+        ),
+        (
+            "a/DET/2/det man/NOUN/0/root eating/VERB/2/acl fish/NOUN/3/obj and/CCONJ/7/cc a/DET/7/det cat/NOUN/2/conj",
+            [("man", "eating", "fish")],
+        ),
+        (
+            "here/ADV/2/advmod sit/VERB/0/root cats/NOUN/NNS/2/nsubj and/CCONJ/5/cc dogs/NOUN/NNS/3/conj "
+            "on/ADP/7/case sofas/NOUN/NNS/2/obl",
+            [("cats", "sit on", "sofas"), ("dogs", "sit on", "sofas")],
+        ),
+        (
             "cups/NOUN/NNS/0/root on/ADP/3/case top/NOUN/1/nmod of/ADP/6/case a/DET/6/det table/NOUN/3/nmod",
             [("cups", "on top of", "table")],
         ),

@@ -6,7 +6,7 @@ import pyarrow as pa
 from engine import schema as s
 from engine.grouped import Frames, Grouped
 from engine.tokens import Tokens
-from pipelines.decide import clusters, regions
+from pipelines.decide import objects, regions, writing
 from pipelines.decide.tokens import tokens_table
 
 
@@ -71,6 +71,8 @@ def rejected(table):
 
 
 def regions_of(these, detections, readings, config=None, gold=frozenset(), limits=None, **more):
-    """What becomes of boxes and quads: the things of each image, then what of them passes the limits."""
-    found = clusters.decide(these, detections, readings, config or clusters.ClustersConfig(), gold, **more)
-    return regions.decide(these, Grouped.of(found, these.ids), limits or regions.RegionsConfig(), gold)
+    """What becomes of boxes and quads: the things and writing of each image, then what of them passes the limits."""
+    seen_ = objects.decide(these, detections, config or objects.ObjectsConfig(), gold, **more)
+    read_ = writing.decide(these, readings, writing.WritingConfig(), gold)
+    both = (Grouped.of(table, these.ids) for table in (seen_, read_))
+    return regions.decide(these, *both, limits or regions.RegionsConfig(), gold)

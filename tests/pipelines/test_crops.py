@@ -1,14 +1,12 @@
 """A captioner of crops and a scorer of somebody else's, by entry point: the part of the graph that no shipped one fills."""
 
-import sys
-
 import pytest
 
 from pipelines.build import Options, build
 from pipelines.config import load_config
 from pipelines.query import sql
 from pipelines.verify import verify
-from specialists import registry
+from tests.pipelines.plugins import installed
 from tests.pipelines.scenes import write_scenes
 
 PLUGIN = '''
@@ -58,18 +56,9 @@ CONFIG = '\n[captioners.wordy]\nuses = "wordy"\n[scorers.fond]\nuses = "fond_of_
 
 
 @pytest.fixture
-def plugin(tmp_path, monkeypatch):
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site/wordy_plugin.py").write_text(PLUGIN)
-    info = tmp_path / "site/wordy-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wordy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[fld.specialists]\nwordy = wordy_plugin\n")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry.cards.cache_clear()
-    yield
-    registry.cards.cache_clear()
-    sys.modules.pop("wordy_plugin", None)
+def plugin(tmp_path):
+    with installed(tmp_path / "site", PLUGIN):
+        yield
 
 
 def test_the_candidate_most_similar_to_its_crop_is_chosen(tmp_path, plugin):

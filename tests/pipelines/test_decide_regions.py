@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine import schema as s
 from engine.errors import ConfigError, StoreError
 from engine.grouped import Frames, Grouped
-from pipelines.decide.clusters import ClustersConfig, ObjectsConfig
+from pipelines.decide.objects import ObjectsConfig
 from tests.pipelines.decide_tables import box, frames, grouped, kept, read, regions_of, rejected, seen
 
 LABELS = ["person", "Person ", "dog", "cat", "sofa", "couch"]
@@ -148,10 +148,10 @@ def test_only_detectors_that_could_have_seen_it_are_asked():
 
 
 def test_weights_change_confidence_and_a_wrong_name_is_refused():
-    rows = two_detectors(ClustersConfig(objects=ObjectsConfig(weights={"closed": 3.0})))
+    rows = two_detectors(ObjectsConfig(weights={"closed": 3.0}))
     assert rows[0][s.CONFIDENCE] == pytest.approx(0.8 * 3 / 4)
     with pytest.raises(ConfigError, match="clsoed"):
-        two_detectors(ClustersConfig(objects=ObjectsConfig(weights={"clsoed": 3.0})))
+        two_detectors(ObjectsConfig(weights={"clsoed": 3.0}))
 
 
 def test_reasons_say_value_and_threshold():

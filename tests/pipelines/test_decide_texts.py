@@ -12,7 +12,7 @@ from engine import schema as s
 from engine.errors import StoreError
 from engine.grouped import Frames, Grouped
 from engine.tokens import Tokens
-from filters.texts import TextFilterConfig, TextLimits
+from filters.texts import DetailedLimits, TextFilterConfig, TextLimits
 from pipelines.decide import chunks, phrases, region_text, texts, things
 from pipelines.decide.phrases import PhrasesConfig
 from pipelines.decide.region_text import RegionTextConfig
@@ -92,7 +92,7 @@ def test_texts_are_named_measured_and_rejected_with_reasons():
 
 def test_limits_go_by_granularity():
     (dog,), _ = parse(DOG)
-    config = TextsConfig(filters=TextFilterConfig(detailed=TextLimits(min_tokens=8)))
+    config = TextsConfig(filters=TextFilterConfig(detailed=DetailedLimits(min_tokens=8)))
     said = {"a": [told("img0", dog), told("img0", dog, "detailed")]}
     table = decided(said, [DOG], config)
     assert [row[s.REASON] for row in table.to_pylist()] == [None, "too short"]

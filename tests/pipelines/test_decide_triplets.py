@@ -184,10 +184,23 @@ def test_no_phrases_no_grounders_and_a_box_for_an_unknown_phrase():
     nothing = region_rows(these)
     assert decide(these, phrase_rows(these), {}, nothing).num_rows == 0
     asked = phrase_rows(these, ("img0", "a dog", 1))
-    assert decide(these, asked, {}, nothing).column(s.REASON).to_pylist() == ["not found"]
+    assert decide(these, asked, {}, nothing).column(s.REASON).to_pylist() == ["not looked for"]
     stray = {"a": grouped(s.PREDICTED_PHRASES, [found("img0:t:p9", 0.6, (0, 0, 9, 9))], these)}
     with pytest.raises(StoreError, match="p9"):
         decide(these, asked, stray, nothing)
+
+
+def test_a_phrase_is_not_found_only_where_somebody_looked():
+    these = frames(2)
+    phrases = phrase_rows(these, ("img0", "a dog", 1), ("img1", "a dog", 1))
+    nothing = {name: grouped(s.PREDICTED_PHRASES, [], these) for name in "ab"}
+    answered = {"a": np.array([False, False]), "b": np.array([False, True])}
+    places = groundings.decide(these, phrases, nothing, GroundingsConfig(), answered)
+    table = triplets.decide(phrases, Grouped.of(places, these.ids), region_rows(these), TripletsConfig())
+    assert table.schema == s.DECIDED_TRIPLETS
+    rows = [(row[s.PHRASE_ID], row[s.REASON], row[s.VALUE], row[s.X0], row[s.VOTES]) for row in table.to_pylist()]
+    assert rows == [("img0:t:p0", "not looked for", None, None, []), ("img1:t:p1", "not found", 0.0, None, [])]
+    assert kept(places) == []  # nobody is asked to segment what has no place
 
 
 def test_what_blind_grounders_alone_found_needs_an_accepted_region():

@@ -68,6 +68,36 @@ def test_every_decision_has_its_reason_value_and_threshold(story):
     assert [(row[s.LABEL], row[s.VALUE], row[s.THRESHOLD]) for row in rejected] == [("person", 20.0, 25.0)] * 2
 
 
+def test_what_was_understood_of_a_caption_and_which_regions_its_arguments_are(story):
+    understood = story["understood"][0]
+    (caption,) = (row for row in stage(story, "texts")["rows"])
+    assert (understood[s.TEXT_ID], understood[s.TEXT]) == (caption[s.TEXT_ID], caption[s.TEXT])
+    assert {name: understood[name] for name in ("objects", "attributes", "actions", "proper_nouns", "numbers")} == {
+        "objects": ["dog", "people", "grass"], "attributes": ["brown", "two", "green"], "actions": ["sits"],
+        "proper_nouns": [], "numbers": ["two"],
+    }  # fmt: skip
+    # People are too small to be kept.
+    (dog,) = (row[s.REGION_ID] for row in story["published"]["tables"]["region_text"])
+    assert understood["relations"][0] == {
+        "subject": {"word": "dog", "regions": [dog]}, "words": "sits near", "object": {"word": "people", "regions": []},
+    }  # fmt: skip
+
+
+def test_what_a_writer_composed_is_understood_without_a_parser(story):
+    composed = {row[s.TEXT] for row in stage(story, "write.template")["rows"]}
+    details = [text for text in story["understood"] if text[s.TEXT] in composed]
+    assert details
+    for text in details:
+        assert text["objects"].count("dog") == text[s.TEXT].count("dog") > 0
+
+
+def test_what_was_understood_is_told_in_words(story):
+    lines = list(render(story))
+    told = lines[lines.index("understood:") :]
+    assert told[2] == "      objects dog, people, grass · attributes brown, two, green · actions sits · numbers two"
+    assert told[3] == "      dog (r0) - sits near - people"
+
+
 def test_what_is_published_is_what_the_tables_hold(out, story):
     assert story["published"]["state"] == "done"
     tables = story["published"]["tables"]
@@ -155,7 +185,7 @@ def test_long_lists_are_cut_with_a_count_and_kept_rows_come_first():
     ]
     made = {
         s.IMAGE_ID: "a", s.URI: "a.jpg", s.META: "{}", "published": {"state": "not there yet", "tables": {}},
-        "stages": [
+        "understood": [], "stages": [
             {"stage": "regions", "state": "done", "reads": [], "rows": decided, "faults": [], "kept": 1,
              "rejected": {"size": 11}},
         ],

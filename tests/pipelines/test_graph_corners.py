@@ -21,9 +21,9 @@ from filters.region_checks import RegionColumns, Scribble, scribble
 from filters.regions import RegionFilterConfig
 from pipelines.build import Options, build, dry_run
 from pipelines.config import load_config
-from pipelines.decide import clusters, groundings, reliability, things
-from pipelines.decide.clusters import ClustersConfig
+from pipelines.decide import groundings, objects, reliability, things
 from pipelines.decide.groundings import GroundingsConfig
+from pipelines.decide.objects import ObjectsConfig
 from pipelines.decide.regions import RegionsConfig
 from pipelines.decide.reliability import Learned
 from pipelines.explain import explain, render
@@ -163,7 +163,7 @@ def lone(said_of, label, known, names, gold=frozenset(), answered=None):
     one = frames(1)
     box = [seen("img0", label, 0.7, (10, 10, 110, 90))]
     said = said_by(one, **{name: box if name in said_of else [] for name in names})
-    (row,) = clusters.decide(one, said, {}, ClustersConfig(), gold, dict.fromkeys(names), answered, known).to_pylist()
+    (row,) = objects.decide(one, said, ObjectsConfig(), gold, dict.fromkeys(names), answered, known).to_pylist()
     return row[s.CONFIDENCE], row[s.N_ELIGIBLE]
 
 
@@ -211,6 +211,16 @@ def test_the_report_leaves_people_out_and_knows_a_copy():
     assert rows["b"]["nearest"] != "b"
 
 
+def test_nobody_is_nearest_to_a_detector_that_has_no_kin(root):
+    shutil.copy(root / "one.json", root / "again.json")
+    nearest = {}
+    for name, config in (("strangers", BOTH), ("copies", BOTH + detector("again"))):
+        rows = stats(built(root, name, config))["reliability"]
+        nearest[name] = {row[s.SPECIALIST]: (row["nearest"], row["nearest_kin"]) for row in rows}
+    assert nearest["strangers"] == {"one": (None, None), "two": (None, None)}
+    assert nearest["copies"]["one"] == ("again", 1.0)
+
+
 # ---- decisions ---------------------------------------------------------------------------------------
 
 
@@ -244,7 +254,7 @@ def test_a_score_that_is_the_threshold_passes(threshold):
         seen("img0", "dog", threshold, (10, 10, 110, 90)),
         seen("img0", "cat", threshold - 1e-3, (200, 10, 300, 90)),
     ]
-    config = ClustersConfig.model_validate({"objects": {"min_score": 0.0, "ask": 0.0}})
+    config = ObjectsConfig(min_score=0.0, ask=0.0)
     limits = RegionsConfig(objects=RegionFilterConfig(min_confidence=threshold))
     table = regions_of(these, said_by(these, d=rows), {}, config, limits=limits)
     assert {row[s.LABEL]: row[s.REASON] for row in table.to_pylist()} == {"dog": None, "cat": "confidence"}
@@ -264,24 +274,27 @@ def test_letters_that_scripts_share_are_of_each(scripts, passing):
     assert scribble(columns, Scribble(scripts=scripts)).columns()[s.REASON].to_pylist() == [None, "script"]
 
 
-def test_a_captioner_that_skips_a_crop_is_told_so():
-    """Otherwise the texts of all that follow would be those of their neighbours."""
+@pytest.mark.parametrize(
+    ("granularity", "skipped", "message"),
+    [("brief", 1, "1 answers for 2 crops"), ("detailed", 0, r"a detailed text of a crop.*`describe\(crops\)`")],
+)
+def test_a_captioner_that_skips_a_crop_or_says_more_than_its_brief_text_is_told_so(granularity, skipped, message):
+    """Otherwise the texts of all that follow would be those of their neighbours, or texts would be lost unseen."""
     these = frames(1)
-    table = clusters.decide(
-        these, said_by(these, d=[seen("img0", "dog", 0.9, (10 + 150 * k, 10, 110 + 150 * k, 90)) for k in range(3)]),
-        {}, ClustersConfig(),
-    )  # fmt: skip
+    dogs = [seen("img0", "dog", 0.9, (10 + 150 * k, 10, 110 + 150 * k, 90)) for k in range(3)]
+    table = objects.decide(these, said_by(these, d=dogs), ObjectsConfig())
 
-    class Skips:
+    class Careless:
         config = SimpleNamespace(batch_size=2)
 
         def caption(self, images):
-            return [Captions(["a dog"], ["brief"], np.ones(1, np.float32)) for _ in images[1:]]
+            said = Captions(["a dog", "a dog lies"], ["brief", granularity], np.ones(2, np.float32))
+            return [said for _ in images[skipped:]]
 
     images = pa.table({s.IMAGE_ID: these.ids, s.URI: these.ids, s.WIDTH: these.widths, s.HEIGHT: these.heights})
-    batch = Batch(images, {"clusters": Grouped.of(table, these.ids)}, lambda _: np.zeros((480, 640, 3), np.uint8))
-    with pytest.raises(StageFailed, match="1 answers for 2 crops"):
-        describe(Skips(), batch)
+    batch = Batch(images, {"objects": Grouped.of(table, these.ids)}, lambda _: np.zeros((480, 640, 3), np.uint8))
+    with pytest.raises(StageFailed, match=message):
+        describe(Careless(), batch)
 
 
 def test_a_place_that_is_no_region_lends_its_phrase_no_score():
@@ -297,9 +310,9 @@ def test_a_place_that_is_no_region_lends_its_phrase_no_score():
     assert {row[s.X0]: row[s.REASON] for row in table.to_pylist()} == {0.0: "no region", 300.0: "phrase score"}
 
 
-@pytest.mark.parametrize("setting", ["consensus.writing.ask=0.3", "consensus.objects.ask=0.3"])
-def test_what_was_learned_of_detectors_stands_when_something_else_is_changed(root, setting):
+@pytest.mark.parametrize("kind", ["writing", "objects"])
+def test_what_was_learned_of_detectors_stands_when_something_else_is_changed(root, kind):
     out = built(root, "before", BOTH + CAPTIONER)
-    config = load_config(str(root / "before.toml"), None, [setting])
+    config = load_config(str(root / "before.toml"), None, [f"consensus.{kind}.ask=0.3"])
     planned = dry_run(str(root / "images"), out, config, LOCAL).schedule.todo_by_node
-    assert "clusters" in planned and "reliability" not in planned
+    assert planned.keys() & {"objects", "writing", "reliability"} == {kind}

@@ -17,6 +17,8 @@ from pipelines.config import load_config
 from pipelines.query import sql
 from pipelines.sweep import plot, render, sweep
 from pipelines.sweep_values import parse
+from tests.pipelines.author import AUTHOR
+from tests.pipelines.plugins import installed
 from tests.pipelines.scenes import QUICK, write_scenes
 
 # Six images: six dogs of 40 x 30 pixels, which both detectors see, and six people of 20 x 25, which only one does.
@@ -126,15 +128,24 @@ def test_an_out_that_is_no_folder():
 
 
 def test_a_specialist_that_would_be_asked_anew_is_named_and_not_run(tmp_path):
-    # The writer is told about the regions, and what it writes is decided about: details.
-    out = made(tmp_path, ROLES.replace("[writers]", ""))
-    settings = ["consensus.objects.fusion.iou=0.5:0.7:0.1"]
-    with pytest.raises(ConfigError, match=r"with other values of .*\.iou, write\.template would be asked .* --partial"):
-        sweep(out, settings)
-    found = sweep(out, settings, partial=True)
+    # This writer has to be asked about other regions, and what it writes is decided about: details.
+    with installed(tmp_path / "site", AUTHOR):
+        out = made(tmp_path / "scenes", ROLES.replace("[writers]", '[writers.free]\nuses = "author"\n'))
+        settings = ["consensus.objects.fusion.iou=0.5:0.7:0.1"]
+        with pytest.raises(ConfigError, match=r"with other values of .*\.iou, write\.free would be asked .* --partial"):
+            sweep(out, settings)
+        found = sweep(out, settings, partial=True)
     assert "details" in found["left_out"]
     assert all("regions" in row["stages"] and "details" not in row["stages"] for row in found["values"])
     assert not any("." in name for row in found["values"] for name in row["jobs_run"])
+
+
+def test_composed_texts_are_decided_without_asking_anybody(tmp_path):
+    out = made(tmp_path, ROLES.replace("[writers]", ""))
+    found = sweep(out, [SIDES, ANYTHING])
+    assert found["left_out"] == []
+    kept = [(row["stages"]["details"]["kept"], row["stages"]["triplets_details"]["kept"]) for row in found["values"]]
+    assert kept[2] == (0, 0) and kept[0][0] == kept[1][0] == 12 and kept[0][1] > kept[1][1] > 0
 
 
 def test_an_unfinished_out_is_not_swept(tmp_path):

@@ -6,7 +6,6 @@ in which all roles have answered, by `fld build --dry-run`.
 
 import contextlib
 import json
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args, get_origin
 
@@ -18,8 +17,10 @@ from engine.graph import Estimate, Graph, Node, Sink
 from pipelines.build import Options, Prepared, build, dry_run
 from pipelines.config import load_config
 from pipelines.decide.config import Consensus, Filters
+from pipelines.query import sql
 from pipelines.stages.decision import DecisionStage
-from specialists import registry
+from tests.pipelines.author import AUTHOR
+from tests.pipelines.plugins import installed
 from tests.pipelines.scenes import write_scenes
 from tests.pipelines.test_crops import PLUGIN
 
@@ -53,7 +54,6 @@ uses = "fond_of_fur"
 [readers.sign]
 uses = "sign"
 """
-NO_WRITER = "writers={}"  # who writes of what is accepted has to write anew when that changes
 OPTIONS = Options(executor="local", shard_size=2, say=lambda _: None)
 
 
@@ -99,20 +99,10 @@ def others(value: Any, kind: Any) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = write_scenes(tmp_path_factory.mktemp("scenes"), 4, ROLES)
-    site = root / "site"
-    info = site / "wordy-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "wordy_plugin.py").write_text(PLUGIN + READER)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wordy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[fld.specialists]\nwordy = wordy_plugin\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(site))
-        registry.cards.cache_clear()
+    with installed(root / "site", PLUGIN + READER + AUTHOR):
         config = load_config(str(root / "config.toml"), None)
         assert build(str(root / "images"), str(root / "out"), config, OPTIONS).quarantined == 0
         yield root
-    registry.cards.cache_clear()
-    sys.modules.pop("wordy_plugin", None)
 
 
 def specialists(graph: Graph) -> set[str]:
@@ -156,12 +146,12 @@ def first_taken(root, key: str) -> str:
     raise AssertionError(f"`others` has no value that {key} takes")
 
 
-def changed(root, before: Prepared, key: str, *fixed: str) -> Prepared:
-    """What a build would do with some other value of a setting than it would `before`, with the `fixed` settings."""
+def changed(root, before: Prepared, key: str) -> Prepared:
+    """What a build would do with some other value of a setting than it would `before`."""
     taken = False
     for value in others(*SETTINGS[key]):
         with contextlib.suppress(ConfigError):
-            prepared = planned(root, written(key, value), *fixed)
+            prepared = planned(root, written(key, value))
             taken = taken or written(key, value) != written(key, SETTINGS[key][0])
             if prepared.graph.nodes[-1].fingerprint != before.graph.nodes[-1].fingerprint:
                 return prepared
@@ -176,31 +166,52 @@ def whole(root):
     return planned(root)
 
 
-@pytest.fixture(scope="module")
-def unwritten(root):
-    return planned(root, NO_WRITER)
-
-
-def test_the_out_has_everybody_in_it(whole, unwritten):
+def test_the_out_has_everybody_in_it(root, whole):
     assert whole.schedule.todo_by_node == {}
     roles = {name.partition(".")[0] for name in specialists(whole.graph)}
-    assert {"detect", "read", "caption", "describe", "score_regions", "score_texts", "write", "ground", "mask"} < roles
-    assert ran(unwritten) == set()
+    assert {"detect", "read", "caption", "parse", "describe", "score_regions", "score_texts", "ground", "mask"} < roles
+    texts = sql(
+        str(root / "out"), "SELECT DISTINCT granularity FROM text WHERE specialist = 'template' ORDER BY 1"
+    ).rows
+    assert texts == [("detailed",), ("more_detailed",)]
+    ((triplets,),) = sql(
+        str(root / "out"), "SELECT count(*) FROM text_phrase_region WHERE text_id LIKE '%template%'"
+    ).rows
+    assert triplets > 0
     assert len(FILTERS) > 20
 
 
 @pytest.mark.parametrize("key", FILTERS)
-def test_a_filter_can_be_changed_and_no_specialist_runs(root, unwritten, key):
-    assert ran(changed(root, unwritten, key, NO_WRITER)) == set()
+def test_a_filter_can_be_changed_and_no_specialist_runs(root, whole, key):
+    assert ran(changed(root, whole, key)) == set()
 
 
-def test_a_writer_writes_anew_of_what_is_accepted_now_and_nobody_else_is_asked(root):
-    """All filters are changed at once. What is written is looked for in the image again."""
+def test_all_filters_can_be_changed_at_once_and_the_build_runs_decisions_alone(root, whole):
     settings = [first_taken(root, key) for key in FILTERS if not key.endswith("version")]
-    prepared = planned(root, *settings)
-    asked = ran(prepared)
-    assert "write.template" in asked
-    assert asked <= below(prepared.graph, lambda node: node.name.startswith("write."))
+    assert ran(planned(root, *settings)) == set()
+    stricter = "filters.objects.min_side=26"  # people are 20 pixels wide
+    config = load_config(str(root / "config.toml"), None, [stricter])
+    prepared = planned(root, stricter)
+    decisions = {n.name for n in prepared.graph.nodes} - specialists(prepared.graph)
+    assert "write.template" in prepared.schedule.todo_by_node.keys() <= decisions
+    build(str(root / "images"), str(root / "out"), config, OPTIONS)
+    told = "SELECT count(*) FROM text WHERE specialist = 'template' AND text LIKE '%shows % and %'"
+    assert sql(str(root / "out"), told).rows == [(0,)]
+    build(str(root / "images"), str(root / "out"), load_config(str(root / "config.toml"), None), OPTIONS)
+    assert sql(str(root / "out"), told).rows[0][0] > 0
+
+
+def test_who_writes_in_words_of_its_own_writes_anew_and_nobody_else_is_asked(root):
+    """All filters are changed at once. What is written is looked for in the image again."""
+    author = 'writers={free={uses="author"}}'
+    config = load_config(str(root / "config.toml"), None, [author])
+    build(str(root / "images"), str(root / "out"), config, OPTIONS)
+    assert ran(planned(root, author)) == set()
+    settings = [first_taken(root, key) for key in FILTERS if not key.endswith("version")]
+    prepared = planned(root, author, *settings)
+    assert "write.free" in ran(prepared)
+    assert ran(prepared) <= below(prepared.graph, lambda node: node.name == "write.free")
+    build(str(root / "images"), str(root / "out"), load_config(str(root / "config.toml"), None), OPTIONS)
 
 
 @pytest.mark.parametrize("key", CONSENSUS)

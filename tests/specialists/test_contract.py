@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 
 from engine.errors import ConfigError, WeightsMissing
-from engine.records import Image, Regions
+from engine.records import Captions, Composition, Image, Regions, Scene
 from specialists import registry
 from specialists.base import Card, Role, SpecialistConfig, specialist
 from specialists.contract import ContractError, check_specialist
+from specialists.template import Template
 from tests.specialists.contract import NEEDS
 
 CARDS = sorted(registry.cards().items())
@@ -134,6 +136,61 @@ def test_catches(cls: type, message: str) -> None:
     check_specialist(GoodDetector, "detector")
     with pytest.raises(ContractError, match=message):
         check_specialist(cls, "detector")
+
+
+@specialist("both", "writer")
+class BothWriter(Template):
+    def write(self, scenes: Sequence[Scene]) -> list[Captions]:
+        return [found.captions for found in self.compose(scenes)]
+
+
+@specialist("loaded", "writer")
+class LoadedWriter(Template):
+    ready = False
+
+    def load(self, device: str) -> None:
+        self.ready = True
+
+    def compose(self, scenes: Sequence[Scene]) -> list[Composition]:
+        return super().compose(scenes if self.ready else scenes[1:])
+
+
+@specialist("mute", "writer")
+class MuteWriter(Template):
+    def compose(self, scenes: Sequence[Scene]) -> list[Composition]:
+        return [replace(one, tokens=replace(one.tokens, start=one.tokens.start + 1)) for one in super().compose(scenes)]
+
+
+@specialist("dreaming", "writer")
+class DreamingWriter(Template):
+    def compose(self, scenes: Sequence[Scene]) -> list[Composition]:
+        found = super().compose(scenes)
+        regions = [[(row + 1,) for (row,) in one.mentions.regions] for one in found]
+        return [
+            replace(one, mentions=replace(one.mentions, regions=rows)) for one, rows in zip(found, regions, strict=True)
+        ]
+
+
+@specialist("misquoting", "writer")
+class MisquotingWriter(Template):
+    def compose(self, scenes: Sequence[Scene]) -> list[Composition]:
+        return [replace(one, shift=one.shift - 2) for one in super().compose(scenes)]
+
+
+@pytest.mark.parametrize(
+    ("cls", "message"),
+    [
+        (BothWriter, r"both write\(\) and compose\(\)"),
+        (LoadedWriter, "got 4 answers"),
+        (MuteWriter, "a character span beyond|an empty|the tokens of"),
+        (DreamingWriter, "are not there"),
+        (MisquotingWriter, "does not repeat caption 0"),
+    ],
+)
+def test_catches_who_composes(cls: type, message: str) -> None:
+    check_specialist(Template, "writer")
+    with pytest.raises(ContractError, match=message):
+        check_specialist(cls, "writer")
 
 
 def test_catches_a_role_it_does_not_have() -> None:

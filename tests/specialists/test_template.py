@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from engine.records import Captions, Image, Pixels, Readings, Regions, Scene
 from specialists import nouns
 from specialists.recorded import RecordedCaptioner, RecordedConfig, RecordedDetector
-from specialists.template import Template, TemplateConfig, name_of
+from specialists.template import Template, TemplateConfig
+from specialists.template_things import name_of
 
 COCO50 = Path(__file__).resolve().parents[3] / "shared" / "data" / "coco50"
 # Everything the template may say besides names, numbers, captions and quotations.
@@ -51,8 +52,8 @@ def scene(
 
 
 def write(given: Scene) -> dict[str, str]:
-    [found] = Template(TemplateConfig()).write([given])
-    return dict(zip(found.granularities, found.texts, strict=True))
+    [found] = Template(TemplateConfig()).compose([given])
+    return dict(zip(found.captions.granularities, found.captions.texts, strict=True))
 
 
 LEFT, CENTRE, RIGHT = (0, 30, 20, 60), (40, 40, 60, 60), (80, 30, 100, 60)
@@ -111,7 +112,7 @@ def test_relations_are_true() -> None:
 
 
 def test_readings_are_quoted_and_captions_become_sentences() -> None:
-    told = write(scene([("dog", LEFT)], ['say "hi"', "x", "!!", "word " * 40], ["  a dog sits , quietly"]))
+    told = write(scene([("dog", LEFT)], ['say "hi"', "x", "!!", "word " * 40], [" - a dog sits, quietly ,"]))
     assert told["detailed"].startswith("A dog sits, quietly. The image shows a dog on the left. ")
     assert told["detailed"].endswith("""The text "say 'hi'" can be read at the top left.""")
 
@@ -246,8 +247,8 @@ def test_length_on_coco() -> None:
     none = Readings(np.zeros((0, 8), np.float32), [], np.zeros(0, np.float32))
     scenes = [Scene(i.width, i.height, r, none, c) for i, r, c in zip(images, found, texts, strict=True)]
     lengths: dict[str, list[int]] = {"detailed": [], "more_detailed": []}
-    for written in Template(TemplateConfig()).write(scenes):
-        for granularity, text in zip(written.granularities, written.texts, strict=True):
+    for composed in Template(TemplateConfig()).compose(scenes):
+        for granularity, text in zip(composed.captions.granularities, composed.captions.texts, strict=True):
             lengths[granularity].append(len(re.findall(r"\w+|[^\w\s]", text)))
     # FLD-5B: 31.65 and 70.53 (Florence-2, table 2); within a third of that, on scenes of all sizes.
     assert 21 < np.mean(lengths["detailed"]) < 42

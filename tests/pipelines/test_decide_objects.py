@@ -7,8 +7,8 @@ import pytest
 from consensus.boxes import BoxFusionConfig
 from consensus.vocabulary import Vocabulary
 from engine import schema as s
-from pipelines.decide import clusters, reliability
-from pipelines.decide.clusters import ClustersConfig
+from pipelines.decide import objects, reliability
+from pipelines.decide.objects import ObjectsConfig
 from tests.pipelines.decide_tables import frames, grouped, seen
 
 WORDS = Vocabulary.shipped()
@@ -45,7 +45,7 @@ def learned(these, said, gold=frozenset(), vocabularies=None, told=()):
 
 
 def decide(these, said, known, gold=frozenset()):
-    return clusters.decide(these, said, {}, ClustersConfig(), gold, dict.fromkeys(said), None, known).to_pylist()
+    return objects.decide(these, said, ObjectsConfig(), gold, dict.fromkeys(said), None, known).to_pylist()
 
 
 def test_confidence_says_how_often_it_is_right():

@@ -1,0 +1,128 @@
+"""From what detectors said to the things of each image: consensus alone, before anything is filtered.
+
+Specialists that look at things are asked about these, so no filter's threshold and no reader makes them look again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import Field
+
+from consensus.boxes import cluster
+from consensus.confidence import confidence
+from consensus.fusion import fuse
+from engine import schema as s
+from engine.grouped import Frames, Grouped
+from pipelines.decide import columns as c
+from pipelines.decide import said
+from pipelines.decide.clusters import KindConfig, Weighed, answers, decided_rows, numbered
+from pipelines.decide.reliability import Learned, reconciled
+from pipelines.decide.said import OBJECT, Said
+
+
+class ObjectsConfig(KindConfig):
+    """The same for objects, whose detectors can be weighed by what is learned about them."""
+
+    method: Literal["auto", "learned", "weighted"] = Field(
+        default="auto",
+        description="learned: reliabilities by expectation-maximisation, without labels; weighted: mean score by "
+        "`weights`; auto: learned where two detectors that are no people take part and no weights are given",
+    )
+
+
+def decide(
+    frames: Frames,
+    detections: Mapping[str, Grouped],
+    config: ObjectsConfig,
+    gold: frozenset[str] = frozenset(),
+    vocabularies: Mapping[str, Sequence[str] | None] | None = None,
+    answered: Mapping[str, NDArray[np.bool_]] | None = None,
+    learned: Learned | None = None,
+) -> pa.Table:
+    """The things of every image: a table `engine.schema.DECIDED_REGIONS`, all of kind "object".
+
+    Every prediction is a vote of exactly one row: of a thing, or, if it took no part (crowd, no area, score), of a row
+    of its own. Rows are ordered by image, descending confidence and coordinates, and numbered in that order.
+    Specialists in `gold` are human: each of their boxes is a thing of its own with confidence 1, except
+    boxes around crowds (ignore regions, as in the COCO evaluation) and boxes without area. `vocabularies` says which
+    labels a detector knows (None or absent: any); `answered` (images,) for which images a detector answered at all
+    (absent: for every image). With what was `learned`, things have a calibrated probability, places weighed by how
+    exact each detector is, and one word for a thing; without, the mean of the scores, and the strongest one's word.
+    Reasons in order: those of `pipelines.decide.said`, for what took no part; unlikely, for what nobody is asked about.
+
+    Raises:
+        StoreError: a table is not over the images of `frames`.
+        ConfigError: a weight is given for a detector that does not take part.
+    """
+    vocabularies, answered = vocabularies or {}, answered or {}
+    things = said.objects(detections, len(frames.ids), config.min_score, gold)
+    if learned is None:
+        weighed, words = _by_scores(things, config, vocabularies, answered)
+    else:
+        weighed, words = _by_reliability(things, frames, config, vocabularies, answered, learned)
+    extra = {s.LABEL: words, s.MASK: _best_masks(things, weighed)}
+    return numbered(decided_rows(frames, things, weighed, config.ask, OBJECT, extra), frames)
+
+
+def _by_scores(
+    things: Said,
+    config: ObjectsConfig,
+    vocabularies: Mapping[str, Sequence[str] | None],
+    answered: Mapping[str, NDArray[np.bool_]],
+) -> tuple[Weighed, pa.Array]:
+    weights = things.pool.weights(config.weights, "consensus.objects")
+    clusters = cluster(things.columns, weights, config.fusion, things.gold, ~things.early.kept)
+    knows = np.array([_knows(vocabularies.get(name), things.names) for name in things.pool.names], bool)
+    could_see = knows.reshape(len(things.pool.names), len(things.names))[:, clusters.labels]
+    value, n_eligible = confidence(
+        clusters, things.columns, weights, could_see & answers(things.pool, answered, clusters), things.gold
+    )
+    words = c.take(things.words, clusters.winners)
+    return Weighed(clusters, clusters.boxes, value, n_eligible), words
+
+
+def _by_reliability(
+    things: Said,
+    frames: Frames,
+    config: ObjectsConfig,
+    vocabularies: Mapping[str, Sequence[str] | None],
+    answered: Mapping[str, NDArray[np.bool_]],
+    learned: Learned,
+) -> tuple[Weighed, pa.Array]:
+    """Human boxes keep their own word; all others have the one word that is used for the thing in this run."""
+    reliabilities, concepts = reconciled(learned, things.names, vocabularies, things.pool.names)
+    columns = things.columns
+    named = type(columns)(columns.boxes, columns.scores, columns.specialists, concepts[columns.labels], columns.offsets)
+    silent = c.absent(things.pool.names, answered, len(frames.ids))
+    fused = fuse(named, reliabilities, config.fusion, things.gold, ~things.early.kept, silent)
+    clusters, image = fused.clusters, fused.clusters.groups()
+    limits = np.column_stack([frames.widths[image], frames.heights[image]] * 2).astype(np.float64)
+    boxes = np.clip(fused.boxes, 0.0, limits)
+    heads = clusters.members[clusters.member_offsets[:-1]]
+    own = things.gold[heads] | ~things.early.kept[heads]
+    boxes[own] = columns.boxes[heads[own]]  # what is not fused stands as it was said
+    names = c.names_of(reliabilities.labels, fused.labels)
+    words = pc.if_else(pa.array(own), c.take(things.words, heads), names)
+    return Weighed(clusters, boxes, fused.confidence, fused.n_eligible), c.flat(words)
+
+
+def _best_masks(given: Said, weighed: Weighed) -> pa.Array:
+    """For each cluster the mask of its strongest member that has one."""
+    clusters, column = weighed.clusters, given.pool.table.column(s.MASK)
+    present = ~pc.is_null(column).to_numpy().astype(bool)
+    with_mask = np.flatnonzero(present[clusters.members])
+    owner, earliest = np.unique(clusters.cluster_of_members()[with_mask], return_index=True)
+    best = np.full(len(clusters), -1, np.int64)
+    best[owner] = clusters.members[with_mask[earliest]]
+    return c.take(column, best)
+
+
+def _knows(vocabulary: Sequence[str] | None, labels: list[str]) -> list[bool]:
+    if vocabulary is None:
+        return [True] * len(labels)
+    words = {word.strip().lower() for word in vocabulary}
+    return [label in words for label in labels]
