@@ -24,6 +24,9 @@ _ALONE: Final = 1000.0
 _KIN_ALONE: Final = 20.0
 _APART: Final = 200.0
 _LABELS: Final = 100.0  # boxes by which labels of things and of nothing are drawn to those of all
+# Boxes by which specialists are drawn to what they all are, if there are two: then nothing says which of them is right, and
+# left alone expectation-maximisation gives all to the one that seemed a little better. Falls with the cube of the others.
+_TWO: Final = 200.0
 _BELIEVED, _BELIEVED_SLOPE = 0.9, 0.5  # of boxes that nobody can check are right, and what their scores say of them
 _LAX: Final = 100.0  # boxes by which a specialist's exactness at a quarter of its scores is drawn to that of all
 _ONCE: Final = 1.0  # an error seen so often teaches nothing, or every error would confirm itself (absolute discounting)
@@ -186,6 +189,7 @@ def update(sums: Statistics, model: Model, config: LearningConfig, precision: F6
     parent, tie = _tree(_tied(real(sums.together)))
     spread, bias, laxness = _exactness(real(sums.sides), model, kin)
     scores = real(sums.scores)
+    drawn = _TWO / max(int((model.original < 0).sum()) - 1, 1) ** 3
     alone = (
         _KIN_ALONE + (_ALONE - _KIN_ALONE) * (1 - kin) ** 4
     )  # the nearer kin, the sooner it is believed that they join
@@ -195,11 +199,11 @@ def update(sums: Statistics, model: Model, config: LearningConfig, precision: F6
         recall=_recall(real(sums.found), real(sums.chances), config),
         parent=parent,
         tie=tie,
-        founds=_false_boxes(real(sums.founds), scores, precision) + 0.1,
+        founds=_false_boxes(real(sums.founds), scores, precision, drawn) + 0.1,
         joins=np.clip((real(sums.joined) + alone * _JOINS) / (real(sums.could_join) + alone), 0.002, 0.95),
         noise_share=noise / noise.sum(),
         noise_agrees=np.array([(agreeing[0] + _APART * _AGREES) / (agreeing[1] + _APART)]),
-        right=np.clip((named[0] + 10 * _RIGHT) / (named[1] + 10), 0.05, 0.995),
+        right=_right(named, drawn),
         error_keys=sums.error_keys,
         error_share=again / (about[rows] + 3),
         error_rest=1 - np.bincount(rows, again, minlength=n_labels) / (about + 3),
@@ -228,15 +232,27 @@ def _precision(scores: F64, confirmed: F64) -> F64:
     return np.asarray((true + 2 * overall) / (true + false + 2))
 
 
-def _false_boxes(founds: F64, scores: F64, precision: F64) -> F64:
+def _right(named: F64, drawn: float) -> F64:
+    """How often each specialist names a thing rightly: (S,), from counts (2, S) of right and of all names."""
+    common = (named[0].sum() + 10 * _RIGHT) / (named[1].sum() + 10)
+    return np.asarray(np.clip((named[0] + 10 * _RIGHT + drawn * common) / (named[1] + 10 + drawn), 0.05, 0.995))
+
+
+def _false_boxes(founds: F64, scores: F64, precision: F64, drawn: float) -> F64:
     """False things that each specialist imagined first, by size: (S, 3), from counts (2, S, 6, BINS).
 
-    As many of its boxes are false as their scores say, and it founded the share of these that it founded (S, 3) of all.
+    As many of its boxes are false as their scores say, and it founded the share of these that it founded (S, 3) of all;
+    drawn to what all specialists imagine by so many boxes.
     """
     strata = (scores.sum(axis=0) * (1 - precision[:, None, :])).sum(axis=2)
     expected = strata[:, : len(SIZES)] + strata[:, len(SIZES) :]
     first = founds.sum(axis=1) / np.maximum(scores[0].sum(axis=(1, 2)), 1e-9)
-    return np.asarray(expected * np.clip(first, 0, 1)[:, None])
+    false = expected * np.clip(first, 0, 1)[:, None]
+    said = scores.sum(axis=(0, 3))
+    said = said[:, : len(SIZES)] + said[:, len(SIZES) :]
+    each = said.sum(axis=1, keepdims=True)
+    common = float(false.sum() / max(each.sum(), 1e-9))
+    return np.asarray((false * each + drawn * common * said) / np.maximum(each + drawn, 1e-9))
 
 
 def _recall(found: F64, chances: F64, config: LearningConfig) -> F64:
