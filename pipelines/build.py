@@ -24,7 +24,8 @@ from engine.sidecar import Listing, list_sidecars
 from engine.sources import Source, open_source
 from engine.store import LocalStore, Store, open_store
 from pipelines.config import Config, parse_config, specialists_of
-from pipelines.graph import check_crews, fld_graph
+from pipelines.crews import check_crews
+from pipelines.graph import fld_graph
 from pipelines.remember import forget_failures, note_failure, recall, remember
 from pipelines.status import quarantine
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from pipelines.config import Config
-from pipelines.graph import check_crews, fld_graph
+from pipelines.crews import check_crews
+from pipelines.graph import fld_graph
 
 
 @dataclass(frozen=True, slots=True)

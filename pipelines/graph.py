@@ -15,11 +15,8 @@ and their detectors.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatch
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -27,11 +24,12 @@ import pyarrow as pa
 from consensus import reliability
 from consensus.vocabulary import Vocabulary
 from engine import schema as s
-from engine.errors import ConfigError, WeightsMissing
+from engine.errors import ConfigError
 from engine.graph import INGEST, AnyStage, Estimate, Graph, Resources, Sink, build_graph
 from engine.parquet import canonical
 from filters.phrases import blacklist
 from pipelines.config import Chosen, Config, specialists_of
+from pipelines.crews import crew_of
 from pipelines.decide import config as settings
 from pipelines.stages import compose
 from pipelines.stages import decision as decide
@@ -41,10 +39,9 @@ from pipelines.stages.decision import DecisionStage
 from pipelines.stages.ingest import Ingest
 from pipelines.stages.publish import tables_of
 from pipelines.stages.specialist import Answer, Parse, SpecialistStage
+from pipelines.weights import weights_of
 
-DEFAULT_CREW = "main"
 _CROWD = 2  # from how many detectors on something can be learned about each
-_BLOCK = 1 << 20
 
 
 def fld_graph(config: Config) -> tuple[Graph, list[str]]:
@@ -55,7 +52,7 @@ def fld_graph(config: Config) -> tuple[Graph, list[str]]:
         WeightsMissing: a specialist's file is not there.
     """
     stages, notes = _Builder(config).stages()
-    return build_graph(stages, partial(_crew_of, config)), notes
+    return build_graph(stages, partial(crew_of, config)), notes
 
 
 class _Builder:
@@ -128,7 +125,7 @@ class _Builder:
                 name=name,
                 card=card,
                 config=config,
-                weights=_weights(chosen),
+                weights=weights_of(chosen),
                 inputs=(INGEST, *inputs),
                 schema=schema,
                 answer=answer,
@@ -357,39 +354,10 @@ class _Builder:
         return [text for table, text in missing.items() if not self.chosen[table]]
 
 
-def _weights(chosen: Chosen) -> dict[str, str]:
-    """sha256 of every file whose content is part of the specialist.
-
-    Raises:
-        WeightsMissing: one is not there.
-    """
-    specialist = chosen.card.cls(chosen.config)
-    paths = [Path(path) for path in specialist.weights()] if hasattr(specialist, "weights") else []
-    folder = os.path.commonpath([path.parent for path in paths]) if paths else ""
-    found: dict[str, str] = {}
-    for path in paths:
-        try:
-            found[path.relative_to(folder).as_posix()] = _sha256(path)
-        except OSError as error:
-            raise WeightsMissing(
-                f"{chosen.card.role} {chosen.name!r} needs {path}, which cannot be read ({error.strerror}). "
-                "Correct the path in the configuration."
-            ) from error
-    return found
-
-
 def _vocabulary(chosen: Chosen) -> list[str] | None:
     specialist = chosen.card.cls(chosen.config)
     words = specialist.vocabulary() if hasattr(specialist, "vocabulary") else None
     return None if words is None else sorted(set(words))
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _one(names: Sequence[str]) -> str | None:
@@ -404,20 +372,3 @@ def _plain(value: Any) -> Any:
         words = {"names": dict(value.names), "broader": dict(value.broader)}
         return hashlib.sha256(canonical(words).encode()).hexdigest()[:16]
     return sorted(value) if isinstance(value, (set, frozenset)) else value
-
-
-def _crew_of(config: Config, stage: AnyStage) -> str:
-    """The first crew whose patterns match; GPU stages otherwise share one crew, all the rest another."""
-    for name, crew in config.crews.items():
-        if any(fnmatch(stage.name, pattern) for pattern in crew.stages):
-            return name
-    return "gpu" if stage.resources.gpus > 0 else DEFAULT_CREW
-
-
-def check_crews(config: Config, graph: Graph) -> None:
-    """Raises: ConfigError: a crew's pattern matches no stage."""
-    names = [node.name for node in graph.nodes]
-    for crew, chosen in config.crews.items():
-        for pattern in chosen.stages:
-            if not any(fnmatch(name, pattern) for name in names):
-                raise ConfigError(f"[crews.{crew}]: no stage matches {pattern!r}; stages: {', '.join(names)}")
