@@ -27,13 +27,6 @@ from pipelines.decide.said import OBJECT, Said
 class ObjectsConfig(KindConfig):
     """The same for objects, whose detectors can be weighed by what is learned about them."""
 
-    min_score: float = Field(
-        default=0.01,
-        ge=0.0,
-        le=1.0,
-        description="a prediction under this score does not take part; with what is learned, a low score is weighed and "
-        "need not be cut off: detectors that say little say it modestly (our choice)",
-    )
     method: Literal["auto", "learned", "weighted"] = Field(
         default="auto",
         description="learned: reliabilities by expectation-maximisation, without labels; weighted: mean score by "

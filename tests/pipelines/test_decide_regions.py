@@ -157,8 +157,7 @@ def test_weights_change_confidence_and_a_wrong_name_is_refused():
 def test_reasons_say_value_and_threshold():
     these = frames(1)
     rows = [
-        seen("img0", "dog", 0.005, (10, 10, 60, 60)),
-        seen("img0", "dog", 0.05, (10, 100, 60, 160)),
+        seen("img0", "dog", 0.05, (10, 10, 60, 60)),
         seen("img0", "dog", 0.2, (100, 10, 160, 60)),
         seen("img0", "dog", 0.9, (200, 10, 202, 60)),
         seen("img0", "dog", 0.9, (0, 0, 640, 480)),
@@ -169,9 +168,8 @@ def test_reasons_say_value_and_threshold():
     ]
     table = regions_of(these, {"d": grouped(s.PREDICTED_REGIONS, rows, these)}, {})
     reasons = {row[s.REASON]: (row[s.VALUE], row[s.THRESHOLD]) for row in rejected(table)}
-    assert set(reasons) == {"score", "unlikely", "confidence", "size", "whole image", "degenerate", "crowd"}
-    assert reasons["score"] == (pytest.approx(0.005), 0.01)
-    assert reasons["unlikely"] == (pytest.approx(0.05), 0.1)
+    assert set(reasons) == {"score", "confidence", "size", "whole image", "degenerate", "crowd"}
+    assert reasons["score"] == (pytest.approx(0.05), 0.1)
     assert reasons["confidence"] == (pytest.approx(0.2), 0.25)
     assert reasons["size"] == (2.0, 4.0)
     assert len(kept(table)) == 2

@@ -220,7 +220,7 @@ def test_rejected_rows_say_everything_in_compact_json():
     table = regions_of(these, {"d": grouped(s.PREDICTED_REGIONS, rows, these)}, {})
     (row,) = (found := rejected_rows("regions", "region_text", table)).to_pylist()
     assert found.schema == s.REJECTED
-    assert (row[s.STAGE], row[s.FAMILY], row[s.REASON], row[s.THRESHOLD]) == ("regions", "region_text", "unlikely", 0.1)
+    assert (row[s.STAGE], row[s.FAMILY], row[s.REASON], row[s.THRESHOLD]) == ("regions", "region_text", "score", 0.1)
     item = json.loads(row[s.ITEM])
     assert item[s.X0] == 0.3333
     assert item[s.VOTES][0] == {s.SPECIALIST: "d", s.LABEL: "dög", s.SCORE: 0.05, **box(0.3333, 10, 60, 60)}
