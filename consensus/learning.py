@@ -25,7 +25,7 @@ _KIN_ALONE: Final = 20.0
 _APART: Final = 200.0
 _LABELS: Final = 100.0  # boxes by which labels of things and of nothing are drawn to those of all
 # Boxes by which specialists are drawn to what they all are, if there are two: then nothing says which of them is right, and
-# left alone expectation-maximisation gives all to the one that seemed a little better. Falls with the cube of the others.
+# left alone expectation-maximisation gives all to the one that seemed a little better.
 _TWO: Final = 200.0
 _BELIEVED, _BELIEVED_SLOPE = 0.9, 0.5  # of boxes that nobody can check are right, and what their scores say of them
 _LAX: Final = 100.0  # boxes by which a specialist's exactness at a quarter of its scores is drawn to that of all
@@ -189,7 +189,7 @@ def update(sums: Statistics, model: Model, config: LearningConfig, precision: F6
     parent, tie = _tree(_tied(real(sums.together)))
     spread, bias, laxness = _exactness(real(sums.sides), model, kin)
     scores = real(sums.scores)
-    drawn = _TWO / max(int((model.original < 0).sum()) - 1, 1) ** 3
+    drawn = _TWO if model.knows.any(axis=1).sum() == 2 else 0.0
     alone = (
         _KIN_ALONE + (_ALONE - _KIN_ALONE) * (1 - kin) ** 4
     )  # the nearer kin, the sooner it is believed that they join

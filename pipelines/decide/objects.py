@@ -27,6 +27,13 @@ from pipelines.decide.said import OBJECT, Said
 class ObjectsConfig(KindConfig):
     """The same for objects, whose detectors can be weighed by what is learned about them."""
 
+    min_score: float = Field(
+        default=0.1,
+        ge=0.0,
+        le=1.0,
+        description="a prediction under this score does not take part; lower it for a detector that says little of what "
+        "it surely sees: what is learned weighs low scores (our choice)",
+    )
     method: Literal["auto", "learned", "weighted"] = Field(
         default="auto",
         description="learned: reliabilities by expectation-maximisation, without labels; weighted: mean score by "
