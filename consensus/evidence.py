@@ -218,10 +218,14 @@ def count(shard: Shard, weighed: Weighed, model: Model) -> Statistics:
         "agreeing": _agreeing(1 - p, label_of, votes, 1 - model.kin),
         "together": _together(p, votes, eligible, recall),
         "scores": _scores(weighed, shard.columns, model, n),
-        "sides": _sides(weighed, shard.columns, model),
         "errors": errors,
     }
-    return Statistics(error_keys=keys, alike=alike(weighed), **{name: _fixed(part) for name, part in parts.items()})
+    return Statistics(
+        error_keys=keys,
+        alike=alike(weighed),
+        sides=sides(shard, weighed, model),
+        **{name: _fixed(part) for name, part in parts.items()},
+    )
 
 
 def _by_thing(sizes: I64, best: I64, mass: F64, n_labels: int) -> F64:
@@ -323,11 +327,11 @@ def _bins(scores: NDArray[np.floating], who: I64, model: Model) -> I64:
     return np.asarray((logits(scores)[:, None] > middle[who]).sum(axis=1), np.int64)
 
 
-def _sides(weighed: Weighed, columns: BoxColumns, model: Model) -> F64:
+def sides(shard: Shard, weighed: Weighed, model: Model) -> I64:
     """For pairs that found a thing, by size and the quarters of both scores: mass, differences and squared ones of each
-    side: (S, S, 3, QUARTERS, QUARTERS, 9). Relative to the fused box, weighed by Student's t.
+    side: (S, S, 3, QUARTERS, QUARTERS, 9) fixed point. Relative to the fused box, weighed by Student's t.
     """
-    n, boxes, place = len(model.right), np.asarray(columns.boxes, np.float64), weighed.places
+    n, boxes, place = len(model.right), np.asarray(shard.columns.boxes, np.float64), weighed.places
     extent = np.tile(np.maximum(place[:, 2:] - place[:, :2], 1e-6), 2)
     shape = (len(SIZES), QUARTERS, QUARTERS)
 
@@ -347,4 +351,4 @@ def _sides(weighed: Weighed, columns: BoxColumns, model: Model) -> F64:
         sums = [np.bincount(cell, column, minlength=int(np.prod(shape))) for column in values.T]
         return np.asarray(np.stack(sums, axis=1).reshape(*shape, 9), np.float64)
 
-    return _pairs(n, of_pair, (*shape, 9))
+    return _fixed(_pairs(n, of_pair, (*shape, 9)))

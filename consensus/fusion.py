@@ -42,10 +42,9 @@ def fuse(
     eligible = np.ascontiguousarray(reliabilities.model.knows[:, weighed.labels].T)
     eligible &= shard.present(weighed.clusters, eligible.shape[1])
     eligible |= weighed.rows >= 0
-    again = np.flatnonzero(reliabilities.model.original[columns.specialists[weighed.clusters.members]] >= 0)
-    if len(again):  # copies have no vote, but they said it
-        members = weighed.clusters.members[again]
-        eligible[weighed.clusters.cluster_of_members()[again], columns.specialists[members]] = True
+    members, of = weighed.clusters.members, weighed.clusters.cluster_of_members()
+    said = (reliabilities.model.original[columns.specialists[members]] >= 0) | shard.gold[members]
+    eligible[of[said], columns.specialists[members[said]]] = True  # copies and people have no vote, but they said it
     return Fused(
         weighed.clusters,
         weighed.places,

@@ -93,7 +93,9 @@ def estimate(
     agreement = [e.support(shard, weighed, model) for shard, weighed in zip(shards, first, strict=True)]
     trusted = _trusted_scores(real(np.sum(agreement, axis=0)))[:, None]
     # known from the start, for who is heard twice in the first round talks the others into its confusions of labels
-    kin = _kin(real(np.sum([e.alike(weighed) for weighed in first], axis=0)))
+    alike = np.sum([e.alike(weighed) for weighed in first], axis=0)
+    sides = np.sum([e.sides(shard, weighed, model) for shard, weighed in zip(shards, first, strict=True)], axis=0)
+    kin = _kin(real(alike), real(sides))
     model = model._replace(score_llr=trusted * model.score_llr, kin=kin)
     precision = None
     for turn in range(2 * config.rounds):
@@ -185,7 +187,7 @@ def update(sums: Statistics, model: Model, config: LearningConfig, precision: F6
     about = np.bincount(rows, wrong, minlength=n_labels)
     again = np.maximum(wrong - _ONCE, 0.0)
     named, agreeing = real(sums.named), real(sums.agreeing)
-    kin = _kin(real(sums.alike))
+    kin = _kin(real(sums.alike), real(sums.sides))
     parent, tie = _tree(_tied(real(sums.together)))
     spread, bias, laxness = _exactness(real(sums.sides), model, kin)
     scores = real(sums.scores)
@@ -288,7 +290,14 @@ def _rising(values: F64, weights: F64) -> F64:
     return np.repeat([block[0] for block in blocks], [block[2] for block in blocks])
 
 
-def _kin(moments: F64) -> F64:
+def _kin(moments: F64, sides: F64) -> F64:
+    """How far two specialists say the same for other reasons than what is there, by scores or by sides: (S, S)."""
+    kin = np.maximum(_kin_by_scores(moments), _kin_by_sides(sides))
+    np.fill_diagonal(kin, 0.0)
+    return np.asarray(np.maximum(kin, kin.T))
+
+
+def _kin_by_scores(moments: F64) -> F64:
     """Squared correlation of two specialists' scores given what is there, drawn to 0 by ten boxes: (S, S)."""
     mass, x, y, xx, yy, xy = np.swapaxes(moments, 0, 1)
     safe = np.maximum(mass, 1e-9)
@@ -296,9 +305,37 @@ def _kin(moments: F64) -> F64:
     own = np.maximum(xx - x * x / safe, 0).sum(axis=0) * np.maximum(yy - y * y / safe, 0).sum(axis=0)
     total = mass.sum(axis=0)
     correlation = covariance / np.sqrt(own + 1e-9) * total / (total + 10)
-    kin = np.clip(correlation, 0, 1) ** 2
-    np.fill_diagonal(kin, 0.0)
-    return np.asarray(np.maximum(kin, kin.T))
+    return np.asarray(np.clip(correlation, 0, 1) ** 2)
+
+
+def _kin_by_sides(sides: F64) -> F64:
+    """The part of two specialists' variances that is missing in their differences, drawn to 0 by ten boxes: (S, S).
+
+    Of independent errors a - b has the variance of a plus that of b, so two others, c and d, tell that of a:
+    (|a - c|^2 + |a - d|^2 - |c - d|^2) / 2 (Gray and Allan 1974, the three-cornered hat). The least that any two others
+    tell counts, so that it takes all of them to make kin; with fewer than four specialists nothing is told.
+    """
+    n = len(sides)
+    pooled = sides.sum(axis=(2, 3, 4))
+    pooled = pooled + np.swapaxes(pooled, 0, 1)
+    mass = pooled[..., 0]
+    apart = np.where(mass > 0, pooled[..., 5:].mean(axis=2) / np.maximum(mass, 1e-9), np.inf)
+    with np.errstate(invalid="ignore"):
+        told = (apart[:, :, None] + apart[:, None, :] - apart[None]) / 2
+    kin = np.zeros((n, n))
+    for a in range(n):
+        for b in range(a):
+            others = np.delete(np.arange(n), [b, a])
+            own = [_least(told[one][np.ix_(others, others)]) for one in (a, b)]
+            if mass[a, b] > 0 and sum(own) > 0:
+                kin[a, b] = max(1 - apart[a, b] / sum(own), 0.0) * mass[a, b] / (mass[a, b] + 10)
+    return kin
+
+
+def _least(told: F64) -> float:
+    """The least finite variance off the diagonal; 0 where there is none."""
+    found = told[np.isfinite(told) & ~np.eye(len(told), dtype=bool)]
+    return max(float(found.min()), 0.0) if len(found) else 0.0
 
 
 def _trusted_scores(moments: F64) -> F64:

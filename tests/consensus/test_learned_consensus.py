@@ -213,6 +213,31 @@ def test_a_near_copy_counts_little():
     assert fuse(twice, learned, FUSION).confidence.sum() == pytest.approx(plain.confidence.sum(), rel=0.05)
 
 
+def test_a_relative_that_only_draws_the_same_boxes_counts_little():
+    """Its scores are its own, so only the sides tell; believed, the two would make their inventions true."""
+    rng = np.random.default_rng(3)
+    crowd = (*GOOD, Member(0.3, 6.0, 0.1))
+    columns, shows, _ = world(crowd, seed=3)
+    loud = np.flatnonzero(columns.specialists == 3)
+    extent = np.tile(columns.boxes[loud, 2:] - columns.boxes[loud, :2], 2)
+    moved = columns.boxes[loud] + rng.normal(0, 0.01, (len(loud), 4)) * extent
+    image = np.concatenate([columns.groups(), columns.groups()[loud]])
+    order = np.argsort(image, kind="stable")
+    both = BoxColumns(
+        np.concatenate([columns.boxes, moved])[order],
+        np.concatenate([columns.scores, 1 / (1 + np.exp(-rng.normal(0, 1.5, len(loud))))])[order],
+        np.concatenate([columns.specialists, np.full(len(loud), 4)])[order],
+        np.concatenate([columns.labels, columns.labels[loud]])[order],
+        np.searchsorted(image[order], np.arange(len(columns.offsets))).astype(np.int64),
+    )
+    shows = np.concatenate([shows, shows[loud]])[order]
+    fused = fuse(both, learn([shard(both)], 5), FUSION)
+    heads = fused.clusters.members[fused.clusters.member_offsets[:-1]]
+    invented = (shows[heads] < 0) & (both.specialists[heads] >= 3)
+    assert invented.sum() > 400
+    assert fused.confidence[invented].mean() < 0.1
+
+
 def test_scores_that_are_all_one_make_nobody_a_copy():
     columns, _, _ = world(GOOD, seed=9)
     flat = BoxColumns(columns.boxes, np.ones(len(columns)), columns.specialists, columns.labels, columns.offsets)
@@ -295,6 +320,9 @@ def test_human_boxes_stand_and_teach():
     human = np.isin(fused.clusters.winners, np.flatnonzero(gold))
     np.testing.assert_array_equal(fused.confidence[human], 1.0)
     np.testing.assert_array_equal(fused.boxes[human], columns.boxes[fused.clusters.winners[human]])
+    of = fused.clusters.cluster_of_members()
+    voters = [len(set(columns.specialists[fused.clusters.members[of == c]])) for c in range(len(fused.clusters))]
+    assert np.all(fused.n_eligible >= voters)
 
 
 def test_the_table_holds_everything():
