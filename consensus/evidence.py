@@ -202,7 +202,8 @@ def count(shard: Shard, weighed: Weighed, model: Model) -> Statistics:
     whole = p + unseen
     by_size = np.eye(len(SIZES))[z]
     label_of = np.where(votes, shard.columns.labels[np.maximum(rows, 0)], 0) if len(rows) else rows
-    hit = votes & (label_of == best[:, None])
+    broader = np.isin(best[:, None] * n_labels + label_of, model.above_keys)  # "animal" of a dog is no wrong name
+    hit = votes & ((label_of == best[:, None]) | broader)
     several = votes.sum(axis=1) > 1
     keys, errors = _errors(np.where(several, p, 0.0), best, label_of, votes & ~hit, n_labels)
     parts: dict[str, NDArray[Any]] = {

@@ -80,6 +80,9 @@ def estimate(
     from consensus.repeats import originals, repeated
 
     config = config or LearningConfig()
+    knows = knows.copy()
+    for narrow, broad in above:  # whoever knows dogs can see what another calls an animal
+        knows[:, broad] |= knows[:, narrow]
     human = np.zeros(n, bool) if gold is None else gold
     human_knows = np.asarray(knows[human].any(axis=0), bool)
     counted = np.sum([e.histogram(shard.columns, n) for shard in shards], axis=0)

@@ -305,6 +305,24 @@ def test_silence_about_words_one_does_not_know_is_no_vote():
     assert (np.delete(recall, tree, axis=1) > 0.4).all()
 
 
+def test_a_broader_word_is_no_wrong_name_and_who_knows_a_kind_can_see_it():
+    """Two say "animal" where the third, which knows nothing else, says "cat"."""
+    members = (Member(0.9, 0.3, right=1.0), Member(0.8, 0.5, right=1.0), Member(0.8, 0.5, right=1.0))
+    columns, _, _ = world(members, seed=1)
+    n = len(LABELS)
+    narrow = np.where(columns.specialists == 2, n, 0)
+    said = BoxColumns(columns.boxes, columns.scores, columns.specialists, columns.labels + narrow, columns.offsets)
+    knows = np.ones((3, 2 * n), bool)
+    knows[2, :n] = False
+    names = [*LABELS, *(f"kind of {label}" for label in LABELS)]
+    above = [(n + i, i) for i in range(n)]
+    learned = estimate([shard(said)], ["a", "b", "c"], names, knows, FUSION, above=above)
+    a, b, c = report(learned)
+    assert min(a["right_label"], b["right_label"]) > 0.95
+    assert c["recall_medium"] == pytest.approx(0.8, abs=0.08)
+    assert np.mean(fuse(said, learned, FUSION).labels >= n) > 0.5  # where both speak the narrower word stands
+
+
 def test_human_boxes_stand_and_teach():
     """With a human in half of the images even a single specialist is known for what it is."""
     columns, shows, _ = world((Member(0.8, 4.0), Member(1.0, 0.0, 0.0, 1.0)), 100, seed=7)
