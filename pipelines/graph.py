@@ -278,13 +278,16 @@ class _Builder:
             ConfigError: it is asked for where there is nothing to learn from.
         """
         objects = self.config.consensus.objects
-        machines = {c.name for c in self.chosen["detectors"]} - self._gold("detectors")
-        if objects.method == "learned" and (objects.weights or len(machines) < _CROWD):
+        people = self._gold("detectors")
+        machines = {c.name for c in self.chosen["detectors"]} - people
+        enough = len(machines) >= _CROWD or bool(machines and people)
+        if objects.method == "learned" and (objects.weights or not enough):
+            found = "consensus.objects.weights are given" if enough else f"there are {len(machines)}"
             raise ConfigError(
-                f"consensus.objects.method is 'learned', which needs {_CROWD} detectors that are no people and no "
-                f"consensus.objects.weights; there are {len(machines)} detectors and {len(objects.weights)} weights"
+                f"consensus.objects.method is 'learned', which needs {_CROWD} detectors, or one and people's boxes "
+                f"(gold = true), and no consensus.objects.weights; {found}"
             )
-        if objects.method == "weighted" or objects.weights or len(machines) < _CROWD:
+        if objects.method != "learned" and (objects.method == "weighted" or objects.weights or len(machines) < _CROWD):
             return []
         given = {
             "min_score": objects.min_score,

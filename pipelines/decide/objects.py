@@ -36,8 +36,9 @@ class ObjectsConfig(KindConfig):
     )
     method: Literal["auto", "learned", "weighted"] = Field(
         default="auto",
-        description="learned: reliabilities by expectation-maximisation, without labels; weighted: mean score by "
-        "`weights`; auto: learned where two detectors that are no people take part and no weights are given",
+        description="learned: reliabilities by expectation-maximisation over two detectors, without labels, or over one "
+        "where people's boxes (gold) tell; weighted: mean score by `weights`; auto: learned where two detectors that are no "
+        "people take part and no weights are given",
     )
 
 
@@ -131,5 +132,5 @@ def _best_masks(given: Said, weighed: Weighed) -> pa.Array:
 def _knows(vocabulary: Sequence[str] | None, labels: list[str]) -> list[bool]:
     if vocabulary is None:
         return [True] * len(labels)
-    words = {word.strip().lower() for word in vocabulary}
+    words = set(c.normal_words(vocabulary))
     return [label in words for label in labels]

@@ -47,6 +47,7 @@ def detector(name, more=""):
 
 CAPTIONER = '[captioners.words]\nuses = "recorded"\npath = "captions.json"\nformat = "coco_captions"\n'
 GOLD = "gold = true"
+LEARNED = '[consensus.objects]\nmethod = "learned"\n'
 BOTH = detector("one") + detector("two")
 ROLES = {
     "nobody": ("", 0, 0),
@@ -57,6 +58,7 @@ ROLES = {
     "people alone": (detector("one", GOLD) + CAPTIONER, THINGS, IMAGES),
     "people and one": (detector("one", GOLD) + detector("two") + CAPTIONER, THINGS, IMAGES),
     "people and two": (detector("one", GOLD) + detector("two") + detector("empty") + CAPTIONER, THINGS, IMAGES),
+    "people teach one": (detector("one", GOLD) + detector("two") + CAPTIONER + LEARNED, THINGS, IMAGES),
     "nothing found": (detector("empty") + CAPTIONER, 0, IMAGES),
 }
 
@@ -88,6 +90,13 @@ def test_a_run_needs_no_role(root, name):
     config, regions, texts = ROLES[name]
     out = built(root, name, config)
     assert (count(out, "images"), count(out, "region_text"), count(out, "text")) == (IMAGES, regions, texts)
+
+
+def test_people_are_enough_to_learn_about_one_detector_and_nobody_is_not(root):
+    names = [row["name"] for row in json.loads((root / "out people teach one" / "run.json").read_text())["nodes"]]
+    assert "reliability" in names
+    with pytest.raises(ConfigError, match="or one and people's boxes.*there are 1$"):
+        built(root, "alone", detector("one") + LEARNED)
 
 
 def test_parsers_and_all_that_follows_them_work_on_nothing(root):
