@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from consensus.masks import MaskColumns, MaskFusionConfig, fuse, learn, reliability
+from consensus.masks import MaskColumns, MaskFusionConfig, fuse
 from engine import masks
 
 Pixels = NDArray[np.bool_]
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     chosen = parser.parse_args(arguments)
     truths = _truths(chosen.truth)[: chosen.things]
     print(f"{len(truths)} masks, {chosen.seeds} seeds; mean IoU ")
-    header = ("best single", "surest", "vote", "no learning", "fused", "confidence", "masks/s")
+    header = ("best single", "surest", "vote", "fused", "confidence", "masks/s")
     print(f"{'':28}" + "".join(f"{name:>12}" for name in header))
     drawn = [_segmented(truths, seed) for seed in range(chosen.seeds)]
     for name, who in TRIOS.items():
@@ -53,15 +53,12 @@ def _compared(
     # a tie of an even number counts as marked: with two this is the union, which beats the intersection here
     vote = np.mean([_iou(t, np.mean([said[s][i] for s in who], axis=0) >= 0.5) for i, t in enumerate(truths)])
     columns = _columns(said, scores, who)
-    config = MaskFusionConfig()
-    plain = fuse(columns, config)
     begun = time.process_time()
-    known = reliability(learn(columns, len(NAMES) + 1, config))
-    found = fuse(columns, config, known)
+    found = fuse(columns, MaskFusionConfig())
     spent = time.process_time() - begun
     return [
-        max(single), first, vote, _mean_iou(truths, plain.rles), _mean_iou(truths, found.rles),
-        float(np.mean(found.confidence)), len(columns.rles) / spent,
+        max(single), first, vote, _mean_iou(truths, found.rles), float(np.mean(found.confidence)),
+        len(columns.rles) / spent,
     ]  # fmt: skip
 
 

@@ -42,6 +42,7 @@ from specialists.spacy_parser import SpacyParser
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 KINDS = ("shuffled", "swapped image", "prompt", "address", "capitals")
+FOR_A_SCORER = "swapped image"
 PROMPTS = (
     "istant: {}", "USER: Describe the image. ASSISTANT: {}", "As an AI language model, I see {}", "Caption this image: {}",
     "The image shows {}", "<|im_start|>{}<|im_end|>", "Sure, here is a description of the image: {}",
@@ -96,12 +97,12 @@ def main(arguments: Sequence[str]) -> None:
     _row("human", reasons)
     caught: list[bool] = []
     for kind in KINDS:
-        noise = corrupted(scenes, kind, np.random.default_rng([chosen.seed, KINDS.index(kind)]))
+        noise = corrupted(scenes, kind, chosen.seed)
         others = {"other": [five[1:] for five in scenes.said]}
         for where, beside in (("alone", {}), ("beside", others)):
             found = decided(scenes, {"noise": [[text] for text in noise], **beside}, parser)["noise"]
             _row(f"{kind}, {where}", found)
-            if where == "alone" and kind != "swapped image":
+            if where == "alone" and kind != FOR_A_SCORER:
                 caught += [reason is not None for reason in found]
     print(f"  noise that needs no scorer, alone: {100 * np.mean(caught):.1f} % of {len(caught)} rejected")
 
@@ -115,12 +116,13 @@ def table_3(path: Path, parser: Any) -> None:
         print(f"  {name:20}{paper:6.2f}{getattr(found, name).mean():7.2f}   {why}")
 
 
-def corrupted(scenes: Scenes, kind: str, rng: np.random.Generator) -> list[str]:
+def corrupted(scenes: Scenes, kind: str, seed: int) -> list[str]:
     """The first caption of every image, made noise of a kind."""
+    rng = np.random.default_rng([seed, KINDS.index(kind)])
     captions = [five[0] for five in scenes.said]
     if kind == "shuffled":
         return [" ".join(rng.permutation(text.rstrip(" .").split())) for text in captions]
-    if kind == "swapped image":
+    if kind == FOR_A_SCORER:
         return [captions[(n + int(rng.integers(1, len(captions)))) % len(captions)] for n in range(len(captions))]
     if kind == "prompt":
         return [str(rng.choice(PROMPTS)).format(text) for text in captions]

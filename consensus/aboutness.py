@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consensus import mentions
-from consensus.mentions import ACCEPTED, MentionReliability, Mentions, Sightings
+from consensus.mentions import MentionReliability, Mentions, Sightings
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -30,12 +30,14 @@ def about(image: I64, text: I64, named: Mentions, sightings: Sightings, area: F6
     `image` (n,) numbers the images of the texts, `text` (m,) the text of each mention in `named`; `area` (images,
     labels) is the share of the image that accepted regions of a label cover, in 0..1.
     """
-    n, n_labels = len(image), sightings.level.shape[1]
+    n, n_labels = len(image), len(sightings.knows)
     odds = np.full(n, np.log((1.0 - _ELSEWHERE) / _ELSEWHERE))
-    odds += np.bincount(text, mentions.sighted(named, mentions.levels(named, sightings), known), minlength=n)
+    # a thing that the text did not invent is there; an invented one, and one of another image, is there by chance
+    here, anywhere = mentions.sighted(named, sightings, known)
+    invents = known.invents[named.author]
+    odds += np.bincount(text, np.log(invents + (1.0 - invents) * here / anywhere), minlength=n)
     # what is there and not named: of all labels of the image, without those that the text names
-    there = sightings.level == ACCEPTED
-    silence = np.where(there, np.log1p(-(_SMALL + _MORE * np.sqrt(area))) - np.log1p(-_BY_CHANCE), 0.0)
+    silence = np.where(sightings.accepted, np.log1p(-(_SMALL + _MORE * np.sqrt(area))) - np.log1p(-_BY_CHANCE), 0.0)
     pairs = np.unique(text[named.mention] * n_labels + named.label)
     spoken = silence[image[pairs // n_labels], pairs % n_labels]
     odds += silence.sum(axis=1)[image] - np.bincount(pairs // n_labels, spoken, minlength=n)

@@ -59,6 +59,21 @@ class BoxColumns:
         """For each box its group: (n,)."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
+    def check_finite(self) -> None:
+        """Nothing can be weighed by a number that is none, and everything beside it would be lost with it.
+
+        Raises:
+            ValueError: a coordinate or a score is NaN or infinite; it says of which row.
+        """
+        bad = ~(np.isfinite(self.boxes).all(axis=1) & np.isfinite(self.scores))
+        if bad.any():
+            row = int(np.argmax(bad))
+            told = ", ".join(f"{value:g}" for value in np.asarray(self.boxes)[row])
+            raise ValueError(
+                f"{int(bad.sum())} of {len(self)} boxes have a coordinate or a score that is not finite (row {row}: box "
+                f"({told}), score {self.scores[row]:g}); leave them out"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Clusters:

@@ -35,7 +35,11 @@ def fuse(
     Specialists and labels of `columns` are numbered as in `reliabilities`. Rows marked `gold` (n,) are human: each is a
     cluster of its own place and label with confidence 1. Rows marked `alone` (n,) are never joined. Specialists that are
     `absent` (images, S) gave no answer for an image: their silence there says nothing.
+
+    Raises:
+        ValueError: a coordinate or a score is not finite.
     """
+    columns.check_finite()
     nobody = np.zeros(len(columns), bool)
     shard = e.Shard(columns, nobody if gold is None else gold, np.zeros(len(columns.offsets) - 1, bool), absent)
     weighed = e.weigh(shard, reliabilities.model, fusion, alone)

@@ -72,9 +72,14 @@ def estimate(
     with what their scores have come to mean where others could confirm them.
 
     Raises:
-        ConfigError: `knows` has another shape than specialists by labels.
+        ConfigError: there are no specialists or no shards, or `knows` has another shape than specialists by labels.
+        ValueError: a coordinate or a score is not finite.
     """
     n, n_labels = len(specialists), len(labels)
+    if not n or not shards:
+        raise ConfigError(f"nothing can be learned of {n} specialists from {len(shards)} shards; give one of each")
+    for shard in shards:
+        shard.columns.check_finite()
     if knows.shape != (n, n_labels):
         raise ConfigError(f"knows must be {n} specialists by {n_labels} labels, not {knows.shape}")
     from consensus.repeats import originals, repeated

@@ -2,13 +2,12 @@
 
 The model is STAPLE (Warfield, Zou and Wells 2004): a pixel is foreground or not, a specialist marks foreground with its
 sensitivity and background with its false rate, and the truth and both rates are estimated in turn. As in MAP-STAPLE
-(Commowick and Warfield 2010) every region has rates of its own under a prior: what was learned of the specialist over
-many regions, else what its predicted IoU promises. Pixels with the same votes are one cell, so that no image is ever
-drawn: all is computed from the borders of runs.
+(Commowick and Warfield 2010) every region has rates of its own under a prior: what its predicted IoU promises. Pixels
+with the same votes are one cell, so that no image is ever drawn: all is computed from the borders of runs.
 """
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,6 @@ _Votes = tuple[I64, I64, NDArray[np.bool_]]
 
 _MOST: Final = 40  # masks of a region: their votes on a pixel are the bits of one number
 _TURNS: Final = 15
-_ROUNDS: Final = 6
 _LOWEST, _HIGHEST = 0.005, 0.995  # of a rate: nobody is never wrong
 
 
@@ -40,11 +38,6 @@ class MaskFusionConfig(BaseModel):
         default=1.0,
         gt=0.0,
         description="weight of what a predicted IoU promises against what a region's own pixels show (our choice)",
-    )
-    learned_weight: float = Field(
-        default=20.0,
-        gt=0.0,
-        description="the same for what was learned of a specialist over many regions (our choice)",
     )
 
 
@@ -64,20 +57,6 @@ class MaskColumns:
     widths: NDArray[np.integer]
 
 
-class MaskReliability(NamedTuple):
-    """What is known of each specialist's masks, by predicted IoU: both (specialists, len(SCORE_LIMITS) + 2).
-
-    Columns are the bins of SCORE_LIMITS, then masks without a predicted IoU.
-    """
-
-    sensitivity: F64
-    false_rate: F64
-
-
-SCORE_LIMITS: Final = (0.5, 0.7, 0.8, 0.9)  # parts predicted IoU into bins that mean the same in every run; our choice
-_BINS: Final = len(SCORE_LIMITS) + 2
-
-
 @dataclass(frozen=True, slots=True)
 class FusedMasks:
     """One mask a region: `rles` regions (None: it has no mask, or only empty ones); `agreement` (masks,) is
@@ -89,19 +68,19 @@ class FusedMasks:
     agreement: F64
 
 
-def fuse(columns: MaskColumns, config: MaskFusionConfig, reliability: MaskReliability | None = None) -> FusedMasks:
+def fuse(columns: MaskColumns, config: MaskFusionConfig) -> FusedMasks:
     """Fuse the masks of every region by itself; a region with one mask keeps it, with its predicted IoU.
 
-    Without `reliability` (see `learn`) a specialist is trusted as far as its predicted IoU says. The fused mask is the
-    set of pixels with the highest expected IoU, which may be more or less than those of probability above a half
-    (Nowozin 2014), and never has a pixel that nobody marked. Neither the order of regions nor of specialists matters.
+    A specialist is trusted as far as its predicted IoU says. The fused mask is the set of pixels with the highest
+    expected IoU, which may be more or less than those of probability above a half (Nowozin 2014), and never has a pixel
+    that nobody marked. Neither the order of regions nor of specialists matters.
 
     Raises:
         RecordError: a code is not the code of a mask of its image, or a region has more than 40 masks.
     """
     found = _cells(columns)
     votes = _votes(found, columns)
-    truth, _ = _estimate(found, votes, *_prior(found, votes, columns, config, reliability))
+    truth = _estimate(found, votes, *_prior(found, votes, columns, config), config.prior_weight)
     chosen = _best_sets(found, truth)
     agreement = _agreement(found, votes, chosen, columns)
     rles = _drawn(found, chosen, columns)
@@ -111,46 +90,6 @@ def fuse(columns: MaskColumns, config: MaskFusionConfig, reliability: MaskReliab
     confidence = np.bincount(columns.regions, value, minlength=len(rles)) / np.maximum(each, 1)
     drawn = np.array([rle is not None for rle in rles], bool)
     return FusedMasks(rles, np.where(drawn, confidence, np.nan), agreement)
-
-
-def learn(columns: MaskColumns, n_specialists: int, config: MaskFusionConfig) -> F64:
-    """Sufficient statistics of regions with several masks: (specialists, bins, 4); those of shards add up.
-
-    The last axis is foreground marked, all foreground, background marked, all background; each region counts as one,
-    in shares of the union of its masks' boxes, so that large regions do not drown small ones. Give their sum to
-    `reliability`.
-
-    Raises:
-        RecordError: as `fuse`.
-    """
-    found = _cells(columns)
-    votes = _votes(found, columns)
-    several = np.bincount(columns.regions, minlength=len(columns.heights))[columns.regions] > 1
-    place = (np.asarray(columns.specialists, np.int64) * _BINS + _bins(columns.scores))[several]
-    statistics: F64 = np.zeros((n_specialists, _BINS, 4))
-    known: MaskReliability | None = None
-    for _ in range(_ROUNDS):
-        _, counts = _estimate(found, votes, *_prior(found, votes, columns, config, known))
-        summed = [np.bincount(place, counts[several, k], minlength=n_specialists * _BINS) for k in range(4)]
-        statistics = np.stack(summed, axis=1, dtype=np.float64).reshape(n_specialists, _BINS, 4)
-        known = reliability(statistics)
-    return statistics
-
-
-def reliability(statistics: F64, shrink: float = 3.0) -> MaskReliability:
-    """Rates of every specialist and bin from summed statistics.
-
-    A bin leans to its specialist's own rates, and a specialist to those of all, as if they had `shrink` regions' worth
-    of area (our choice).
-    """
-    everybody = statistics.sum(axis=(0, 1))
-    own = statistics.sum(axis=1)
-    rates = []
-    for hit, total, start in ((0, 1, 0.9), (2, 3, 0.1)):
-        whole = (everybody[hit] + shrink * start) / (everybody[total] + shrink)
-        each = (own[:, hit] + shrink * whole) / (own[:, total] + shrink)
-        rates.append((statistics[..., hit] + shrink * each[:, None]) / (statistics[..., total] + shrink))
-    return MaskReliability(rates[0], rates[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,43 +170,37 @@ def _votes(found: _Cells, columns: MaskColumns) -> _Votes:
     return cell, mask, (found.code[cell] >> k & 1).astype(bool)
 
 
-def _prior(
-    found: _Cells, votes: _Votes, columns: MaskColumns, config: MaskFusionConfig, known: MaskReliability | None
-) -> tuple[F64, F64, float]:
-    """Sensitivity and false rate of every mask, before its pixels are looked at: (masks,) each; and their weight.
+def _prior(found: _Cells, votes: _Votes, columns: MaskColumns, config: MaskFusionConfig) -> tuple[F64, F64]:
+    """Sensitivity and false rate of every mask, before its pixels are looked at: (masks,) each.
 
     A mask of IoU q that errs as often by too much as by too little has a sensitivity of 2q / (1 + q), its Dice.
     """
-    if known is not None:
-        index = np.asarray(columns.specialists, np.int64), _bins(columns.scores)
-        return _rate(known.sensitivity[index]), _rate(known.false_rate[index]), config.learned_weight
     score = np.clip(np.nan_to_num(columns.scores, nan=config.promised_iou), 0.0, 1.0)
     dice = 2.0 * score / (1.0 + score)
     own = _of_masks(votes, found.size, len(columns.rles))
     rest = np.maximum(found.area[columns.regions] - own, 1.0)
-    return _rate(dice), np.minimum(_rate(own * (1.0 - dice) / rest), 0.5), config.prior_weight
+    return _rate(dice), np.minimum(_rate(own * (1.0 - dice) / rest), 0.5)
 
 
-def _estimate(found: _Cells, votes: _Votes, sensitivity: F64, false_rate: F64, weight: float) -> tuple[F64, F64]:
-    """Probability that each cell is foreground (cells,), and each mask's four counts (masks, 4) as in `learn`."""
+def _estimate(found: _Cells, votes: _Votes, sensitivity: F64, false_rate: F64, weight: float) -> F64:
+    """Probability that each cell is foreground: (cells,). A region's cells count in shares of its masks' boxes."""
     cell, mask, marks = votes
     share = found.size / np.maximum(found.area[found.region], 1.0)
     n = len(sensitivity)
     hit, false = sensitivity, false_rate
     marked = np.bincount(cell, marks, minlength=len(share)) / np.maximum(np.bincount(cell, minlength=len(share)), 1)
     prior = np.clip(np.bincount(found.region, marked * share, minlength=len(found.area)), 0.05, 0.95)[found.region]
-    counts = np.zeros((n, 4))
     truth = np.zeros(len(share))
     for _ in range(_TURNS):
         evidence = np.where(marks, np.log(hit / false)[mask], np.log((1.0 - hit) / (1.0 - false))[mask])
         odds = np.log(prior / (1.0 - prior)) + np.bincount(cell, evidence, minlength=len(share))
         truth = 1.0 / (1.0 + np.exp(-np.clip(odds, -50.0, 50.0)))
         parts = (truth * share)[cell], ((1.0 - truth) * share)[cell]
-        columns = (parts[0] * marks, parts[0], parts[1] * marks, parts[1])
-        counts = np.stack([np.bincount(mask, column, minlength=n) for column in columns], axis=1)
-        hit = _rate((counts[:, 0] + weight * counts[:, 1] * sensitivity) / ((1.0 + weight) * counts[:, 1] + 1e-12))
-        false = _rate((counts[:, 2] + weight * counts[:, 3] * false_rate) / ((1.0 + weight) * counts[:, 3] + 1e-12))
-    return truth, counts
+        shares = (parts[0] * marks, parts[0], parts[1] * marks, parts[1])
+        right, inside, wrong, outside = (np.bincount(mask, share, minlength=n) for share in shares)
+        hit = _rate((right + weight * inside * sensitivity) / ((1.0 + weight) * inside + 1e-12))
+        false = _rate((wrong + weight * outside * false_rate) / ((1.0 + weight) * outside + 1e-12))
+    return truth
 
 
 def _best_sets(found: _Cells, truth: F64) -> NDArray[np.bool_]:
@@ -323,11 +256,6 @@ def _of_masks(votes: _Votes, values: F64, n: int) -> F64:
     """Sum of the cells' values over those that each mask marks: (n,)."""
     cell, mask, marks = votes
     return np.bincount(mask, values[cell] * marks, minlength=n).astype(np.float64)
-
-
-def _bins(scores: NDArray[np.floating]) -> I64:
-    score = np.asarray(scores, np.float64)
-    return np.where(np.isnan(score), _BINS - 1, np.searchsorted(SCORE_LIMITS, score)).astype(np.int64)
 
 
 def _rate(values: F64) -> F64:

@@ -88,9 +88,9 @@ def confirm(
 ) -> NDArray[np.float64]:
     """The regions' consensus votes beside the grounders together, with the same weight (our choice): (k,) in 0..1.
 
-    `named` (k,) is the confidence of the accepted region that a box is and its phrase names (NaN: none); it can only
-    help. `contradicted` (k,) marks boxes that are an accepted region of another name, while the phrase names a region
-    that is somewhere else.
+    `named` (k,) is the confidence of the accepted region that a box is and its phrase names (NaN: none, or its vote is
+    in `scores` already); it can only help. `contradicted` (k,) marks boxes that are an accepted region of another name,
+    while the phrase names a region that is somewhere else.
     """
     both = np.fmax(scores, (scores + named) / 2.0)
     return np.where(contradicted, scores / 2.0, both)

@@ -1,11 +1,14 @@
 """Different words for one thing: aliases, plurals, and words that contain others.
 
 The shipped table (`data/words.txt`, written for this project from general knowledge) has 1,628 names, among them all
-labels of COCO (80), Objects365 (365), Open Images with boxes (601) and LVIS v1 (1,203) as those spell them. Its 739
+labels of COCO (80), Objects365 (365), Open Images with boxes (601) and LVIS v1 (1,203) as those spell them. Its 740
 aliases and its broader words are a choice, checked against no thesaurus: many labels have none, and words of several
-meanings are left apart. A word that is not in it stands for itself, and a user adds own lines.
+meanings are left apart. A word that is not in it stands for itself, and a user adds own lines. However a word is
+written, it is the same: in capitals, in another unicode form, with hyphens or underscores, and a known one as one word.
 """
 
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -19,7 +22,8 @@ _ENDINGS = (("ies", "y"), ("s", ""), ("es", ""), ("ves", "f"), ("ves", "fe"), ("
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """`names` maps every known word to its thing's name, `broader` a name to the names directly above it."""
+    """`names` maps every known word, in each of its spellings, to its thing's name, which has no hyphens; `broader` maps
+    a name to the names directly above it."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     broader: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -45,9 +49,12 @@ class Vocabulary:
             name = _plain(name)
             if not name:
                 raise ConfigError(f"the vocabulary's line {line!r} has no name; write `name < broader : alias, alias`")
-            names.update(dict.fromkeys((name, *_words(aliases)), name))
+            for word in (head.partition("<")[0], *aliases.split(",")):
+                names.update(dict.fromkeys(_spellings(word), name))
             if above.strip() or name not in broader:
                 broader[name] = _words(above)
+        # who spelled a word without its hyphens meant the one with them too
+        names |= {word: names[_plain(word)] for word in names if "-" in word}
         found = Vocabulary(names, broader)
         for name in broader:
             if name in found.above(name):
@@ -55,7 +62,7 @@ class Vocabulary:
         return found
 
     def name(self, word: str) -> str:
-        """The name of the thing: an alias's, a plural's singular's, else the word itself in lower case.
+        """The name of the thing: an alias's, a plural's singular's, else the word itself, lower case and no hyphens.
 
         A label `word/another word` that is not known is the thing that all of its words which are known name.
         """
@@ -67,7 +74,11 @@ class Vocabulary:
         return plain if found is None else found
 
     def _known(self, plain: str) -> str | None:
-        return next((self.names[one] for one in (plain, *_singulars(plain)) if one in self.names), None)
+        if plain in self.names:
+            return self.names[plain]
+        words = (plain, *_singulars(plain))
+        tried = (*words, *(word.replace(" ", "") for word in words))
+        return next((self.names[one] for one in tried if one in self.names), None)
 
     def above(self, word: str) -> frozenset[str]:
         """Names of everything that contains the thing, at any distance."""
@@ -94,7 +105,23 @@ class Vocabulary:
 
 
 def _plain(word: str) -> str:
-    return " ".join(word.replace("_", " ").lower().split())
+    """Lower case, in one unicode form, hyphens and underscores as spaces, nothing around a slash."""
+    return _tidy(re.sub("[_\u2010-]", " ", _folded(word)))
+
+
+def _spellings(word: str) -> tuple[str, ...]:
+    """How a listed word may stand in a label or a text: plain, as one word, and with the hyphens that it has."""
+    plain = _plain(word)
+    told = plain, plain.replace(" ", ""), _tidy(_folded(word).replace("_", " "))
+    return tuple(spelling for spelling in dict.fromkeys(told) if spelling)
+
+
+def _folded(word: str) -> str:
+    return unicodedata.normalize("NFKC", word).lower()
+
+
+def _tidy(word: str) -> str:
+    return re.sub(" ?/ ?", "/", " ".join(word.split()))
 
 
 def _words(listed: str) -> tuple[str, ...]:

@@ -14,12 +14,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 # What plain ASCII text never has: other characters, control characters, and entities of HTML.
 _ODD = r"[^\t\n\r -~]|&#?[A-Za-z0-9]+;"
-# Invisible: soft hyphen, zero-width space and joiners, direction marks, variation selectors.
-_INVISIBLE = r"[\x{AD}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{FE0E}\x{FE0F}\x{FEFF}]"
+# Letters of scripts that join, marks on letters, and emoji: a joiner or non-joiner after them changes what is seen.
+_JOINED = (
+    r"\p{Arabic}\p{Syriac}\p{Mongolian}\p{Devanagari}\p{Bengali}\p{Gurmukhi}\p{Gujarati}\p{Oriya}\p{Tamil}\p{Telugu}"
+    r"\p{Kannada}\p{Malayalam}\p{Sinhala}\p{Khmer}\p{Myanmar}\p{M}\p{So}\x{1F3FB}-\x{1F3FF}"
+)
+# Invisible: soft hyphen, zero-width space and other joiners, direction marks, variation selectors.
+_INVISIBLE = (
+    rf"([{_JOINED}]\x{{FE0F}}?[\x{{200C}}\x{{200D}}])"
+    r"|[\x{AD}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{FE0E}\x{FE0F}\x{FEFF}]"
+)
+_JOINS_NOTHING = r"[\x{200C}\x{200D}]+([\s\p{Z}\p{P}]|$)"
 _WORDS_IN_CAPITALS = r"^[^\p{Ll}]*\p{Lu}{2}[^\p{Ll}]*\s[^\p{Ll}]*\p{Lu}{2}[^\p{Ll}]*$"
 # Every word begins with a capital, an article or preposition in the middle of the text too.
 _TITLE = r"^(?:\P{L}*\p{Lu}\S*\s+){2,}\P{L}*\p{Lu}\S*$"
@@ -30,8 +39,9 @@ def enhanced(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Texts (n) as they are published: (n), null where null.
 
     In order: broken encodings, entities, ligatures and full-width letters are repaired (the library ftfy), invisible
-    characters removed, white space is single spaces and none at the ends, quotes around the whole text go, and a text
-    that is written in capitals, or Whose Every Word Has One, gets small letters after the first (names lose theirs:
+    characters removed (joiners stay inside words of scripts that join, and inside emoji), white space is single spaces
+    and none at the ends, quotes around the whole text go, and a text that is written in capitals, or Whose Every Word
+    Has One, gets small letters after the first (names lose theirs:
     nothing tells them apart). All our choice; the paper says "enhancement" (section 4.2)
     and no more.
     """
@@ -56,7 +66,8 @@ def _repaired(texts: pa.Array) -> pa.Array:
     values = texts.to_pylist()
     for at in odd.tolist():
         values[at] = fix_text(values[at], config)
-    return pc.replace_substring_regex(pa.array(values, pa.string()), _INVISIBLE, "")
+    visible = pc.replace_substring_regex(pa.array(values, pa.string()), _INVISIBLE, r"\1")
+    return pc.replace_substring_regex(visible, _JOINS_NOTHING, r"\1")
 
 
 def _spaced(texts: pa.Array) -> pa.Array:

@@ -50,8 +50,14 @@ class PhraseFilterConfig(BaseModel):
         default=(),
         description="more phrases to reject, compared in lower case without a leading determiner (our choice: none)",
     )
+    also_blacklisted_heads: tuple[str, ...] = Field(
+        default=(),
+        description='lemmas of more head nouns to reject whatever stands before them: "sky" rejects "a blue sky" (our '
+        "choice: none)",
+    )
     allowed: tuple[str, ...] = Field(
-        default=(), description="phrases or head lemmas to take off the shipped list, in lower case (our choice: none)"
+        default=(),
+        description="phrases or head lemmas to take off the shipped list, compared in the same way (our choice: none)",
     )
     max_words: int = Field(
         default=12, ge=1, description="most words of a phrase; longer ones are parser errors (our choice)"
@@ -97,10 +103,15 @@ def blacklist(config: PhraseFilterConfig) -> Blacklist:
             f"filters.phrases.blacklist_version is {config.blacklist_version}, but this release ships version "
             f"{shipped.version} of the phrase blacklist. Set it to {shipped.version}, or install the release you want."
         )
-    allowed = frozenset(word.lower() for word in config.allowed)
-    more = frozenset(word.lower() for word in config.also_blacklisted)
+    phrases, heads, allowed = (
+        frozenset(_without_determiners(pa.array(words, pa.string()), shipped.determiners).to_pylist())
+        for words in (config.also_blacklisted, config.also_blacklisted_heads, config.allowed)
+    )
     return Blacklist(
-        shipped.version, shipped.determiners, (shipped.phrases - allowed) | more, (shipped.heads - allowed)
+        shipped.version,
+        shipped.determiners,
+        (shipped.phrases - allowed) | phrases,
+        (shipped.heads - allowed) | heads,
     )
 
 
@@ -124,6 +135,11 @@ def without_noun(upos: Sequence[str] | pa.Array) -> Decision:
 def pronoun(upos: Sequence[str] | pa.Array) -> Decision:
     """Reject phrases whose head (n) is a pronoun (paper section 4.3)."""
     return reject(_flags(pc.equal(pc.fill_null(pa.array(upos, pa.string()), ""), "PRON")), "pronoun")
+
+
+def denied(flags: NDArray[np.bool_]) -> Decision:
+    """Reject phrases (n) that say that a thing is not there: "no dogs" (`filters.syntax.Chunks.denied`; our choice)."""
+    return reject(flags, "denied")
 
 
 def too_long(phrases: Sequence[str] | pa.Array, max_words: int) -> Decision:

@@ -43,22 +43,13 @@ _NUMBERS = {
 }  # fmt: skip
 _MULTIPLIERS = ("dozen", "hundred", "thousand")
 _MASS_DETERMINERS = ("some", "any", "no", "all", "such", "what", "which", "enough")  # say nothing about one
-_SINGULAR_PRONOUNS = (
-    "i",
-    "he",
-    "she",
-    "it",
-    "him",
-    "her",
-    "himself",
-    "herself",
-    "itself",
-    "myself",
-    "someone",
-    "something",
-    "somebody",
-)
+_SINGULAR_PRONOUNS = ("i", "he", "she", "it", "him", "her", "himself", "herself", "itself", "myself", "someone",
+                      "something", "somebody")  # fmt: skip
 _PLURAL_PRONOUNS = ("we", "they", "them", "us", "themselves", "these", "those", "ourselves")
+_TWO = ("couple", "pair")
+_NONE = ("no", "0", "zero")
+_NOT = ("not", "n't", "never")
+_YET_SOME = ("only", "just", "merely", "simply", "many", "much", "all", "every", "enough")  # "not only a dog" has one
 _NO_ACTION = ("be",)
 _PASSES = 3
 
@@ -95,7 +86,9 @@ class Chunks:
     adjectives, numerals, possessors and compound parts that hang on the head; `number` (n,): how many things the
     phrase asks for. 1 is one ("a dog", "another dog", "the dog"), n is n ("two dogs", "a dozen eggs"), 0 a plural
     of unknown number ("dogs", "two or three dogs"), -1 unknown: a bare singular, which may be a mass ("grass") or
-    headline style ("man on horse"), and pronouns without number ("who").
+    headline style ("man on horse"), and pronouns without number ("who"). `denied` (n,): the text says that it is not
+    there ("no dogs", "0 dogs", "without a dog", "not a dog", "neither a dog nor a cat", "there is not a dog"). What
+    verbs deny is not looked at: "a man not wearing a hat", "without holding the reins".
     """
 
     text: Places
@@ -109,6 +102,7 @@ class Chunks:
     upos: list[str]
     modifiers: NDArray[np.int32]
     number: NDArray[np.int32]
+    denied: Flags
 
     def __len__(self) -> int:
         return len(self.text)
@@ -160,6 +154,7 @@ def noun_chunks(tokens: Tokens, texts: Sequence[str]) -> Chunks:
     """
     head, place = tokens.global_head, np.arange(len(tokens.dep), dtype=np.int64)
     dep, nominal = Coded.of(tokens.dep), nominals(tokens)
+    lemma = Coded.of([word.lower() for word in tokens.lemma])
     adposition = dep.among(("case",)) & Coded.of(tokens.upos).among(("ADP",))
     apart = nominal & _parents(head, adposition)
     names = nominal & ~dep.among(_NO_PHRASE)
@@ -187,7 +182,8 @@ def noun_chunks(tokens: Tokens, texts: Sequence[str]) -> Chunks:
         lemma=[tokens.lemma[at] for at in heads.tolist()],
         upos=[tokens.upos[at] if tokens.upos[at] in _NOMINAL else "NOUN" for at in heads.tolist()],
         modifiers=np.bincount(head[inside], minlength=len(head))[heads].astype(np.int32),
-        number=_numbers(tokens, owner, heads, dep),
+        number=_numbers(tokens, owner, heads, dep, lemma),
+        denied=_denied(tokens, dep, lemma, nominal, heads, start)[heads],
     )
 
 
@@ -258,11 +254,10 @@ def _runs(owner: Places, firm: Flags, heads: Places) -> tuple[Places, Places]:
     return start, end
 
 
-def _numbers(tokens: Tokens, owner: Places, heads: Places, dep: Coded) -> NDArray[np.int32]:
+def _numbers(tokens: Tokens, owner: Places, heads: Places, dep: Coded, lemma: Coded) -> NDArray[np.int32]:
     """(heads,) how many things each phrase asks for; see `Chunks.number`."""
     head = tokens.global_head
     tag, upos = Coded.of(tokens.tag), Coded.of(tokens.upos)
-    lemma = Coded.of([word.lower() for word in tokens.lemma])
 
     def has(which: Flags) -> Flags:
         found = np.zeros(len(head), dtype=np.bool_)
@@ -278,6 +273,9 @@ def _numbers(tokens: Tokens, owner: Places, heads: Places, dep: Coded) -> NDArra
     pronoun = upos.among(("PRON",))[heads]
     number = np.where(pronoun & lemma.among(_SINGULAR_PRONOUNS)[heads], 1, number)
     number = np.where(pronoun & lemma.among(_PLURAL_PRONOUNS)[heads], PLURAL, number)
+    of = dep.among(("case",)) & lemma.among(("of",))
+    two = dep.among(("nmod",)) & lemma.among(_TWO)[head] & tag.among(("NN",))[head] & _parents(head, of)
+    number = np.where(two[heads] & (number < 1), 2, number)  # "a couple of dogs"
     position = np.searchsorted(heads, head)
     counts = np.flatnonzero(dep.among(("nummod",)) & (owner == head) & np.isin(head, heads))
     for at in counts[::-1].tolist():  # of several numerals the first counts
@@ -290,8 +288,8 @@ def _numeral(at: int, head: Places, tokens: Tokens) -> int:
     choice or unreadable."""
     low, dep = max(0, at - 4), tokens.dep
     words = [i for i in range(low, at + 1) if i == at or (head[i] == at and dep[i] in ("compound", "nummod"))]
-    if any(head[i] == at and dep[i] == "conj" for i in range(at, min(at + 6, len(dep)))):
-        return PLURAL
+    if any(head[i] == at and dep[i] in ("conj", "nmod") for i in range(at, min(at + 6, len(dep)))):
+        return PLURAL  # "two or three", "two to three"
     value = 0
     written = [tokens.lemma[i].lower().replace(",", "") for i in words]
     for word in (part for whole in written for part in whole.split("-")):
@@ -300,6 +298,36 @@ def _numeral(at: int, head: Places, tokens: Tokens) -> int:
         amount = _NUMBERS[word] if word in _NUMBERS else int(word)
         value = max(value, 1) * amount if word in _MULTIPLIERS else value + amount
     return value if value < 2**31 else PLURAL
+
+
+def _denied(tokens: Tokens, dep: Coded, lemma: Coded, nominal: Flags, heads: Places, start: Places) -> Flags:
+    """(tokens,) which heads of phrases, beginning at `start` (heads,), are denied; see `Chunks.denied`.
+
+    A denying word stands before the phrase or is its first ("a no parking sign" is one), and "not" after a preposition
+    ("not on the sofa" leaves the sofa there). Conjuncts are denied with the first where "or" joins them, or where they
+    have no determiner of their own ("no dogs and cats").
+    """
+    head, text = tokens.global_head, tokens.text
+    place, last = np.arange(len(head), dtype=np.int64), max(0, len(head) - 1)
+    case = dep.among(("case",))
+    begin, led = np.full(len(head), -1), np.full(len(head), -1)
+    begin[heads] = start
+    np.maximum.at(led, head[case], place[case])
+    none = dep.among(("det", "nummod")) & lemma.among(_NONE)
+    none |= dep.among(("cc:preconj",)) & lemma.among(("neither",))
+    after = np.minimum(place + 1, last)
+    some = lemma.among(_YET_SOME)[after] & (text[after] == text)
+    nothing = dep.among(("advmod",)) & lemma.among(_NOT) & ~some
+    before = (none | (nothing & (place > led[head]))) & (place <= begin[head])
+    absent = _parents(head, dep.among(("expl",))) & _parents(head, nothing)  # "there is not"
+    denied = _parents(head, before | (case & lemma.among(("without",)))) | (dep.among(("nsubj",)) & absent[head])
+    joins = dep.among(("cc",))
+    either = _parents(head, joins & lemma.among(("or", "nor")))
+    bare = ~_parents(head, dep.among(("det", "nummod", "nmod:poss")) | (joins & lemma.among(("but",))))
+    shared = dep.among(("conj",)) & nominal & (either | bare)
+    for _ in range(_PASSES):  # conjuncts may hang in a chain
+        denied |= shared & denied[head]
+    return denied
 
 
 def kinds(tokens: Tokens) -> Kinds:

@@ -119,8 +119,8 @@ class TextFilterConfig(BaseModel):
 
 def empty(texts: pa.Array | pa.ChunkedArray) -> Decision:
     """Reject texts (n) that are null or have no letter and no digit."""
-    word = pc.match_substring_regex(pc.fill_null(texts, ""), r"[\p{L}\p{N}]")
-    return reject(~word.to_numpy(zero_copy_only=False).astype(bool) if len(texts) else np.zeros(0, bool), "empty")
+    count = pc.count_substring_regex(pc.fill_null(texts, ""), r"[\p{L}\p{N}]").to_numpy(zero_copy_only=False)
+    return reject(count < 1, "empty", count, 1)
 
 
 def limits(
@@ -146,19 +146,19 @@ def limits(
 def duplicates(
     texts: pa.Array | pa.ChunkedArray, groups: NDArray[np.integer], candidates: NDArray[np.bool_]
 ) -> Decision:
-    """Reject `candidates` (n,) that repeat an earlier candidate of their group (n,) but for case and spaces."""
+    """Reject `candidates` (n,) that repeat an earlier candidate of their group (n,) but for case and spaces. The value
+    is how many earlier ones they repeat."""
     plain = pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.utf8_lower(pc.fill_null(texts, "")), r"\s+", " "))
     if isinstance(plain, pa.ChunkedArray):
         plain = plain.combine_chunks()
     number = pc.dictionary_encode(plain).indices.to_numpy(zero_copy_only=False).astype(np.int64)
     rows = np.flatnonzero(candidates)
     keys = np.asarray(groups, np.int64)[rows] * (int(number.max(initial=0)) + 1) + number[rows]
-    again = np.zeros(len(candidates), bool)
-    if len(rows):
-        _, earliest = np.unique(keys, return_index=True)
-        again[rows] = True
-        again[rows[earliest]] = False
-    return reject(again, "duplicate")
+    _, said, count = np.unique(keys, return_inverse=True, return_counts=True)
+    ordered = np.argsort(said, kind="stable")
+    earlier = np.zeros(len(candidates), np.int64)
+    earlier[rows[ordered]] = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+    return reject(earlier > 0, "duplicate", earlier, 0)
 
 
 def _under(values: NDArray[np.floating], threshold: float, reason: str) -> Decision:

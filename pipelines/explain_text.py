@@ -10,6 +10,7 @@ from typing import Any, Final
 from rich.cells import cell_len, set_cell_size
 
 from engine import schema as s
+from filters.wording import struck
 from pipelines.explain_words import KINDS
 
 Row = Mapping[str, Any]
@@ -18,6 +19,7 @@ _WIDTH: Final = 100
 _WORDS: Final = 44  # columns of words beside others; a longer text has lines of its own
 _NARROWEST: Final = 12  # columns that words keep where a line would be too long
 _SHOWN: Final = 8  # rows of a stage, unless everything is asked for
+_LONGEST: Final = 300  # characters of a text and of what is said about it, unless everything is asked for
 # What a terminal may take for a command: names of files and what models say are anybody's.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Columns that stand side by side, in this order, with their heads; the others are lines below, or are not shown.
@@ -38,8 +40,8 @@ _SHOWN_ELSEWHERE: Final = frozenset(
 
 
 def render(story: Mapping[str, Any], everything: bool = False) -> Iterator[str]:
-    """The lines. Of each stage the first rows, kept ones before rejected ones; all with `everything`. No line has a
-    control character."""
+    """The lines. Of each stage the first rows, kept ones before rejected ones, and of each text the beginning; all with
+    `everything`. No line has a control character."""
     return (_CONTROL.sub("\N{REPLACEMENT CHARACTER}", line) for line in _lines(story, everything))
 
 
@@ -99,12 +101,16 @@ def _understood(texts: Sequence[Row], image_id: str, everything: bool) -> Iterat
     if texts:
         yield from ("", "understood:")
     for text in texts if everything else texts[:_SHOWN]:
-        yield from _wrapped(f"{_short(text[s.TEXT_ID], image_id)}  {text[s.TEXT]}", "  ", "    ")
-        words = (f"{kind.replace('_', ' ')} {', '.join(text[kind])}" for kind in KINDS if text[kind])
-        yield from _wrapped(" · ".join(words), "      ", "        ")
-        for relation in text["relations"]:
+        said = _begun(text[s.TEXT], everything)
+        yield from _wrapped(f"{_short(text[s.TEXT_ID], image_id)}  {said}", "  ", "    ")
+        words = " · ".join(f"{kind.replace('_', ' ')} {', '.join(text[kind])}" for kind in KINDS if text[kind])
+        yield from _wrapped(_begun(words, everything), "      ", "        ")
+        related = text["relations"] if everything else text["relations"][:_SHOWN]
+        for relation in related:
             subject, object_ = (_argument(relation[side], image_id) for side in ("subject", "object"))
             yield from _wrapped(f"{subject} - {relation['words']} - {object_}", "      ", "        ")
+        if len(text["relations"]) > len(related):
+            yield f"      … and {len(text['relations']) - len(related)} more; --all shows them"
     if len(texts) > _SHOWN and not everything:
         yield f"  … and {len(texts) - _SHOWN} more; --all shows them"
 
@@ -139,10 +145,10 @@ def _rows(rows: Sequence[Row], image_id: str, everything: bool, told: Told) -> I
     if not rows or s.SHA256 in rows[0]:
         return
     if s.UPOS in rows[0]:
-        blocks = list(_sentences(rows, image_id))
+        blocks = list(_sentences(rows, image_id, everything))
     else:
         ordered = sorted(rows, key=lambda row: row.get(s.REASON) is not None)
-        blocks = list(_table(ordered if everything else ordered[:_SHOWN], image_id, told))
+        blocks = list(_table(ordered if everything else ordered[:_SHOWN], image_id, everything, told))
         if not blocks:
             return
         blocks += [[]] * (len(ordered) - len(blocks) + 1)  # the first block is the heads
@@ -153,14 +159,14 @@ def _rows(rows: Sequence[Row], image_id: str, everything: bool, told: Told) -> I
         yield f"  … and {len(blocks) - _SHOWN} more; --all shows them"
 
 
-def _sentences(tokens: Sequence[Row], image_id: str) -> Iterator[list[str]]:
+def _sentences(tokens: Sequence[Row], image_id: str, everything: bool) -> Iterator[list[str]]:
     """Parsed texts, one block each: what each word is."""
     for text_id, group in groupby(tokens, key=lambda row: row[s.TEXT_ID]):
         words = " ".join(f"{row[s.LEMMA]}/{row[s.UPOS]}" for row in group)
-        yield _wrapped(f"{_short(text_id, image_id)}  {words}", "  ", "    ")
+        yield _wrapped(f"{_short(text_id, image_id)}  {_begun(words, everything)}", "  ", "    ")
 
 
-def _table(rows: Sequence[Row], image_id: str, told: Told) -> Iterator[list[str]]:
+def _table(rows: Sequence[Row], image_id: str, everything: bool, told: Told) -> Iterator[list[str]]:
     """The heads, and then the lines of each row: its cells side by side, and what is too long for that below.
 
     Long texts of rows without a decision stand at the end of the line and go on under their beginning.
@@ -176,11 +182,12 @@ def _table(rows: Sequence[Row], image_id: str, told: Told) -> Iterator[list[str]
     yield [heads] if columns else []
     for number, row in enumerate(rows):
         line = _line({head: cells[number] for head, cells in columns.items()}, widths, full=last)
+        said = _begun(row.get(s.TEXT) or "", everything)
         if last:
-            lines = _wrapped(row.get(s.TEXT) or "", f"{line}  ", indent) or [line]
+            lines = _wrapped(said, f"{line}  ", indent) or [line]
         else:
-            lines = [line, *(_wrapped(f"“{row[s.TEXT]}”", "      ") if long and row.get(s.TEXT) else ())]
-        for more in _details(row):
+            lines = [line, *(_wrapped(f"“{said}”", "      ") if long and said else ())]
+        for more in _details(row, everything):
             if (key := (*(row.get(name) for name in _NAMES), more)) not in told:
                 lines += _wrapped(more, "      ", "        ")
             told.add(key)
@@ -249,20 +256,23 @@ def _decision(row: Row) -> str:
     return f"{row[s.REASON]}{said}" + ("" if threshold is None else f", limit {threshold:.4g}")
 
 
-def _details(row: Row) -> Iterator[str]:
-    """Measures, mentions, votes and candidates of one row, a line each."""
+def _details(row: Row, everything: bool) -> Iterator[str]:
+    """What struck, measures, mentions, votes and candidates of one row, a line each."""
+    if row.get(s.REASON) and row.get(s.TEXT) and (words := struck(row[s.TEXT], row[s.REASON])):
+        yield _begun(f"has {' · '.join(f'“{word}”' for word in words)}", everything)
     if row.get(s.N_TOKENS) is not None:
         counts = ", ".join(f"{row[name]} {name.removeprefix('n_').replace('_', ' ')}" for name in _COUNTS)
         yield f"{counts}; complexity {row[s.OBJECT_COMPLEXITY]:.2f} and {row[s.ACTION_COMPLEXITY]:.2f}"
     if row.get(s.MENTIONS):
         named = (f"{row[s.TEXT][m[s.START] : m[s.END]]} ({', '.join(_regions(m))})" for m in row[s.MENTIONS])
-        yield f"speaks of: {' · '.join(named)}"
+        yield _begun(f"speaks of: {' · '.join(named)}", everything)
     if row.get(s.VOTES):
         votes = " · ".join(_said(v, s.SPECIALIST, s.LABEL, s.SCORE) for v in row[s.VOTES])
         eligible = "" if row.get(s.N_ELIGIBLE) is None else f" ({row[s.N_ELIGIBLE]} could vote)"
         yield f"votes{eligible}: {votes}"
     if row.get(s.CANDIDATES):
-        named = (_said(c, s.TEXT, s.GRANULARITY, s.SPECIALIST, s.SIMILARITY) for c in row[s.CANDIDATES])
+        candidates = ({**c, s.TEXT: _begun(c[s.TEXT], everything)} for c in row[s.CANDIDATES])
+        named = (_said(c, s.TEXT, s.GRANULARITY, s.SPECIALIST, s.SIMILARITY) for c in candidates)
         yield f"candidates: {' · '.join(named)}"
 
 
@@ -273,6 +283,12 @@ def _regions(mention: Row) -> list[str]:
 
 def _said(record: Row, *names: str) -> str:
     return " ".join(_cell(record[name]) for name in names if record.get(name) is not None)
+
+
+def _begun(text: str, everything: bool) -> str:
+    """A text, or the beginning of a long one."""
+    more = len(text) - _LONGEST
+    return text if everything or more <= 0 else f"{text[:_LONGEST]}… ({more:,} more characters; --all shows them)"
 
 
 def _wrapped(text: str, indent: str, further: str | None = None) -> list[str]:

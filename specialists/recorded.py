@@ -152,7 +152,7 @@ class _Recorded:
         return files + extra
 
 
-@specialist("recorded", "detector", pixels=False, licence="as the file", weights="the file")
+@specialist("recorded", "detector", pixels=False, licence="as the file", weights="the file", revision=2)
 class RecordedDetector(_Recorded):
     """Boxes and masks from a COCO, Pascal VOC, YOLO or Parquet file."""
 

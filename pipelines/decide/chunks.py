@@ -21,7 +21,7 @@ def decide(frames: Frames, texts: Mapping[str, Grouped], tokens: Grouped) -> pa.
 
     `texts` (PREDICTED_TEXTS by specialist) as they are published; `tokens` (TOKENS) by `texts.text_ids`. Rows stand in
     the order of those ids, then from left to right. `number` is how many things a phrase asks for, 0 for a plural that
-    does not say. Reasons in order: pronoun, no noun: nobody is asked to find such.
+    does not say. Reasons in order: pronoun, no noun, denied: nobody is asked to find such.
 
     Raises:
         StoreError: a table is not over the images of `frames`.
@@ -41,6 +41,8 @@ def decide(frames: Frames, texts: Mapping[str, Grouped], tokens: Grouped) -> pa.
         s.HEAD: pa.array(found.lemma, pa.string()),
         # A bare singular ("man on horse", "grass") asks for one thing; only plurals are open.
         s.NUMBER: pa.array(np.abs(found.number), pa.int32()),
-        **first([filters.pronoun(found.upos), filters.without_noun(found.upos)]).columns(),
+        **first(
+            [filters.pronoun(found.upos), filters.without_noun(found.upos), filters.denied(found.denied)]
+        ).columns(),
     }
     return c.table(s.DECIDED_PHRASES, columns)

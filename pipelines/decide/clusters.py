@@ -55,10 +55,12 @@ def decided_rows(
     """One row for each cluster, a table `engine.schema.DECIDED_REGIONS` without ids; `extra` are columns of this kind.
 
     Rows are ordered by image, descending confidence and coordinates. Those that took no part keep their reason
-    (`Said.early`); those under `ask` are unlikely, unless a person said them.
+    (`Said.early`) and have no confidence, for nobody weighed them; those under `ask` are unlikely, unless a person said
+    them.
     """
     image = weighed.clusters.groups()
     heads = weighed.clusters.members[weighed.clusters.member_offsets[:-1]]
+    early = given.early.take(heads)
     unlikely = region_filters.score(weighed.confidence, ask, "unlikely").only(~given.gold[heads])
     columns = {
         **{f.name: pa.nulls(len(image), f.type) for f in s.DECIDED_REGIONS},
@@ -66,14 +68,14 @@ def decided_rows(
         s.KIND: pa.array([kind], pa.string()).take(pa.array(np.zeros(len(image), np.int64))),
         **c.box_columns(weighed.boxes),
         **extra,
-        s.CONFIDENCE: pa.array(weighed.confidence.astype(np.float32)),
+        s.CONFIDENCE: c.numbers(np.where(early.kept, weighed.confidence, np.nan), pa.float32()),
         s.VOTES: _votes(given, weighed.clusters),
         s.N_ELIGIBLE: pa.array(weighed.n_eligible),
-        **first([given.early.take(heads), unlikely]).columns(),
+        **first([early, unlikely]).columns(),
     }
     table = c.table(s.DECIDED_REGIONS, columns)
     x0, y0, x1, y1 = c.box_matrix(table).T
-    order = np.lexsort((y1, x1, y0, x0, -table.column(s.CONFIDENCE).to_numpy(), image))
+    order = np.lexsort((y1, x1, y0, x0, -c.floats(table, s.CONFIDENCE), image))
     return Grouped(c.take_rows(table, order).combine_chunks(), c.starts(image[order], len(frames.ids)))
 
 

@@ -1,6 +1,6 @@
 """Columns in and out of Arrow for the decisions: never a Python loop over rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -89,8 +89,13 @@ def flags(mask: Array) -> NDArray[np.bool_]:
 
 
 def normal(texts: Array) -> pa.Array:
-    """Lower case, trimmed, null as empty: how labels are compared."""
-    return flat(pc.utf8_trim_whitespace(pc.utf8_lower(pc.fill_null(texts, ""))))
+    """Lower case, in one unicode form (NFKC), trimmed, null as empty: how labels are compared."""
+    return flat(pc.utf8_trim_whitespace(pc.utf8_lower(pc.utf8_normalize(pc.fill_null(texts, ""), "NFKC"))))
+
+
+def normal_words(words: Iterable[str]) -> list[str]:
+    """`normal` of some words, say of those that a detector knows."""
+    return [str(word) for word in normal(pa.array(list(words), pa.string())).to_pylist()]
 
 
 def numbered(values: Array) -> tuple[NDArray[np.int64], list[str]]:

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from consensus.vocabulary import Vocabulary
 from engine import schema as s
+from pipelines.decide.columns import normal_words
 
 _SYNTAX = frozenset(",:<#")  # of a vocabulary's lines
 Vocabularies = Mapping[str, Sequence[str] | None]
@@ -19,7 +20,7 @@ def aliases(told: Iterable[pa.Table], vocabularies: Vocabularies, vocabulary: Vo
     Two words that one detector tells apart, which is to say that both are in its vocabulary, are two things, however
     alike. The most alike pairs come first, and a word that others stand for stays.
     """
-    closed = [{word.strip().lower() for word in words} for words in vocabularies.values() if words is not None]
+    closed = [set(normal_words(words)) for words in vocabularies.values() if words is not None]
     found: dict[str, str] = {}
     for (word, other), value in sorted(_means(told).items(), key=lambda item: (-item[1], item[0])):
         if value < least:

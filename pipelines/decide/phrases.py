@@ -26,7 +26,7 @@ class PhrasesConfig(BaseModel):
 def decide(texts: Grouped, chunks: Grouped, config: PhrasesConfig) -> pa.Table:
     """The `chunks` (DECIDED_PHRASES) of kept `texts` (DECIDED_TEXTS, those rows alone), in order.
 
-    Reasons in order: those that chunks have (pronoun, no noun), blacklist, too long, those of the declared filters
+    Reasons in order: those that chunks have (pronoun, no noun, denied), blacklist, too long, those of the declared filters
     (`filters.registry`).
 
     Raises:

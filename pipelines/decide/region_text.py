@@ -23,7 +23,7 @@ from pipelines.decide.said import WRITING
 
 # Raise it with every change of the candidate texts of the same answers: category phrases (`pipelines.decide.categories`,
 # `specialists.nouns`) and noun chunks (`chunk_rows`, `filters.syntax`).
-CANDIDATES_VERSION: Final = 1
+CANDIDATES_VERSION: Final = 2
 # Granularities of a region's text, in the order in which equally similar candidates win.
 GRANULARITIES: Final = ("phrase", "brief", "chunk", "ocr")
 _PHRASE, _BRIEF, _CHUNK, _OCR = range(4)
@@ -135,14 +135,15 @@ def _standing(
 def chunk_rows(crop_texts: pa.Table, tokens: Tokens) -> pa.Table:
     """The noun chunks of crop texts, a table CROP_TEXTS; `tokens` are those of the texts, row by row.
 
-    Chunks whose head is a pronoun are left out, and so is a chunk that is the whole text: both would only repeat.
+    Chunks whose head is a pronoun are left out, and so is a chunk that is the whole text: both would only repeat. So are
+    those that deny ("no people").
     """
     texts = crop_texts.column(s.TEXT).to_pylist()
     found = noun_chunks(tokens, texts)
     chunk = pa.array(found.phrase, pa.string())
     row = np.asarray(found.text, np.int64)
     whole = pc.equal(c.normal(chunk), c.take(c.normal(crop_texts.column(s.TEXT)), row))
-    useful = ~c.flags(whole) & ~c.flags(pc.equal(pa.array(found.upos, pa.string()), "PRON"))
+    useful = ~c.flags(whole) & ~c.flags(pc.equal(pa.array(found.upos, pa.string()), "PRON")) & ~found.denied
     kept = np.flatnonzero(useful)
     rows = crop_texts.take(pa.array(row[kept]))
     at = crop_texts.schema.get_field_index(s.TEXT)

@@ -132,7 +132,7 @@ def _shard(heard: _Heard, number: Mapping[str, int], vocabulary: Vocabulary) -> 
 
 def _words_for(heard: Iterable[_Heard], vocabularies: Vocabularies, vocabulary: Vocabulary) -> list[str]:
     """One word for every concept that somebody used or can use, sorted."""
-    used: dict[str, int] = {word.strip().lower(): 0 for words in vocabularies.values() for word in words or ()}
+    used = dict.fromkeys(c.normal_words(word for words in vocabularies.values() for word in words or ()), 0)
     for part in heard:
         for word, count in zip(part.names, np.bincount(part.columns.labels, minlength=len(part.names)), strict=True):
             used[word] = used.get(word, 0) + int(count)

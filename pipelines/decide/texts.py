@@ -313,7 +313,7 @@ def _things(
         unknown = np.full(n, np.nan)
         return _Things(unknown, unknown, unknown, unknown)
     found, mentioned, sighted = _mentioned(texts.tokens, texts.text, pool, kept, seen, labels)
-    known = seen.reliability or mentions.assumed(len(pool.names), len(labels))
+    known = seen.reliability or mentions.assumed(sighted)
     there = np.where(human[found.text], 1.0, mentions.believe(mentioned, sighted, known))
     lowest = np.full(n, np.nan)
     np.fmin.at(lowest, found.text, there)
@@ -321,9 +321,8 @@ def _things(
     mean = np.where(count > 0, np.bincount(found.text, there, minlength=n) / np.maximum(count, 1), np.nan)
     pairs = np.unique(found.text[found.mention] * len(labels) + found.label)
     text, label = pairs // len(labels), pairs % len(labels)
-    accepted = sighted.level == mentions.ACCEPTED
-    hits = np.bincount(text, accepted[image[text], label], minlength=n)
-    total = accepted.sum(axis=1)[image]
+    hits = np.bincount(text, sighted.accepted[image[text], label], minlength=n)
+    total = sighted.accepted.sum(axis=1)[image]
     area = things.areas(seen.regions, labels, frames)
     here = np.where(count > 0, about(image, found.text, mentioned, sighted, area, known), np.nan)
     return _Things(lowest, mean, np.where(total > 0, hits / np.maximum(total, 1), np.nan), here)
@@ -337,7 +336,7 @@ def _mentioned(
     found = things.named(tokens, texts.to_pylist(), labels, seen.words).only(kept)
     spoke = np.zeros((len(pool.rows.offsets) - 1, len(pool.names)), bool)
     spoke[image[kept], pool.specialist[kept]] = True
-    sighted = things.sightings(seen.regions, labels, spoke)
+    sighted = things.sightings(seen.regions, seen.vocabularies, spoke)
     return found, Mentions(image[found.text], pool.specialist[found.text], found.mention, found.label), sighted
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from consensus.mentions import ACCEPTED, DOUBTED, Sightings
+from consensus.mentions import Sightings
 from consensus.vocabulary import Vocabulary
 from engine import schema as s
 from engine.grouped import Frames, Grouped
@@ -19,7 +19,6 @@ from pipelines.decide.said import OBJECT
 
 Words = Mapping[str, frozenset[str]]
 _LONGEST = 3  # words of the longest label that is looked for in a phrase ("stuffed teddy bear")
-_NEGATIONS = ("no", "without")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Named:
 def vocabulary(vocabularies: Mapping[str, Sequence[str] | None]) -> list[str]:
     """Every label that some detector could give, in lower case, sorted. A detector of any words (None) adds none:
     from its silence about a thing nothing follows."""
-    return sorted({word.strip().lower() for words in vocabularies.values() for word in words or ()})
+    return sorted(set(c.normal_words(word for words in vocabularies.values() for word in words or ())))
 
 
 def meanings(known: Vocabulary, labels: Sequence[str]) -> dict[str, frozenset[str]]:
@@ -67,13 +66,15 @@ def named(tokens: Tokens, texts: Sequence[str], labels: Sequence[str], words: Wo
 
     `words` says which labels a word may mean beyond itself. The longest end of a phrase that is a label or such a word
     decides ("hot dog" is no dog, and glasses that nobody can see are no glass); the head is tried as it stands and by its
-    lemma. Phrases that deny ("no dog") name nothing, and a text names a thing once.
+    lemma. Phrases that deny ("no dog", "without a dog") name nothing, and a text names a thing once.
     """
     found = noun_chunks(tokens, texts)
     number = {label: i for i, label in enumerate(labels)}
     known: dict[tuple[str, str], tuple[int, ...]] = {}
     seen: dict[tuple[int, tuple[int, ...]], None] = {}
-    for text, phrase, lemma in zip(found.text.tolist(), found.phrase, found.lemma, strict=True):
+    for text, phrase, lemma, denied in zip(found.text.tolist(), found.phrase, found.lemma, found.denied, strict=True):
+        if denied:
+            continue
         key = (phrase, lemma)
         if key not in known:
             known[key] = _meant(phrase.lower().split(), lemma.lower(), number, words)
@@ -99,8 +100,6 @@ def meant(phrases: c.Array, heads: c.Array, labels: Sequence[str], words: Words)
 
 def _meant(phrase: Sequence[str], lemma: str, number: Mapping[str, int], words: Words) -> tuple[int, ...]:
     """Numbers of the labels that a phrase may mean; none where no detector knows it."""
-    if not phrase or phrase[0] in _NEGATIONS:
-        return ()
     for n in range(min(_LONGEST, len(phrase)), 0, -1):
         before = " ".join(phrase[-n:-1])
         for head in (phrase[-1], lemma):
@@ -111,24 +110,41 @@ def _meant(phrase: Sequence[str], lemma: str, number: Mapping[str, int], words: 
     return ()
 
 
-def sightings(regions: Grouped, labels: Sequence[str], spoke: NDArray[np.bool_]) -> Sightings:
-    """What detectors saw of every label in every image, from all objects of DECIDED_REGIONS, rejected ones too.
+def sightings(
+    regions: Grouped, vocabularies: Mapping[str, Sequence[str] | None], spoke: NDArray[np.bool_]
+) -> Sightings:
+    """What detectors saw of every label of `vocabulary(vocabularies)` in every image, from all objects of
+    DECIDED_REGIONS, rejected ones too: each is as likely as its confidence.
 
-    What readers read is no sighting: a sign may well say "dog".
+    A word that was outvoted in a region counts as much as its own scores, spread over all that could vote. What readers
+    read is no sighting: a sign may well say "dog".
     """
+    labels = vocabulary(vocabularies)
     regions = regions.where(pc.equal(regions.table.column(s.KIND), OBJECT))
-    table = regions.table
-    image = regions.image_index()
-    level = np.zeros((len(regions.offsets) - 1, len(labels)), np.int8)
+    table, image = regions.table, regions.image_index()
+    label = _places(table.column(s.LABEL), labels)
+    value = np.nan_to_num(c.floats(table, s.CONFIDENCE))
     votes = c.flat(table.column(s.VOTES))
     owner = np.repeat(
         np.arange(len(votes)), pc.fill_null(pc.list_value_length(votes), 0).to_numpy(zero_copy_only=False)
     )
-    said = pc.struct_field(votes.flatten(), s.LABEL)
-    _raise(level, image[owner], said, labels, DOUBTED)
-    rows = np.flatnonzero(c.flags(pc.is_null(table.column(s.REASON))))
-    _raise(level, image[rows], c.take(table.column(s.LABEL), rows), labels, ACCEPTED)
-    return Sightings(level, spoke)
+    word = _places(pc.struct_field(votes.flatten(), s.LABEL), labels)
+    score = np.nan_to_num(pc.struct_field(votes.flatten(), s.SCORE).to_numpy(zero_copy_only=False))
+    could = pc.fill_null(table.column(s.N_ELIGIBLE), 1).to_numpy().astype(np.float64)
+    outvoted = word != label[owner]
+    share = (score / np.maximum(could[owner], 1.0))[outvoted]
+    accepted = np.zeros((len(regions.offsets) - 1, len(labels)), bool)
+    kept = c.flags(pc.is_null(table.column(s.REASON))) & (label >= 0)
+    accepted[image[kept], label[kept]] = True
+    confidence = _at_least_one(
+        accepted.shape,
+        np.concatenate([image, image[owner][outvoted]]),
+        np.concatenate([label, word[outvoted]]),
+        np.concatenate([value, share]),
+    )
+    known = [set(c.normal_words(words or ())) for words in vocabularies.values()]
+    knows = np.array([sum(name in words for words in known) for name in labels], np.int64)
+    return Sightings(confidence, accepted, knows, spoke)
 
 
 def areas(regions: Grouped, labels: Sequence[str], frames: Frames) -> NDArray[np.float64]:
@@ -147,10 +163,15 @@ def areas(regions: Grouped, labels: Sequence[str], frames: Frames) -> NDArray[np
     return np.clip(covered, 0.0, 1.0)
 
 
-def _raise(level: NDArray[np.int8], image: NDArray[np.int64], said: c.Array, labels: Sequence[str], to: int) -> None:
-    """Raise the level of labels that were said of images; words that are no label are left out."""
-    index = _places(said, labels)
-    np.maximum.at(level, (image[index >= 0], index[index >= 0]), np.int8(to))
+def _at_least_one(
+    shape: tuple[int, int], image: NDArray[np.int64], label: NDArray[np.int64], value: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """The probability of at least one of the (n,) values of each image and label, a table of this shape; those of no
+    label (-1) are left out."""
+    rows = label >= 0
+    none = np.ones(shape, np.float32)
+    np.multiply.at(none, (image[rows], label[rows]), (1.0 - np.clip(value[rows], 0.0, 1.0)).astype(np.float32))
+    return 1.0 - none
 
 
 def _places(said: c.Array, labels: Sequence[str]) -> NDArray[np.int64]:

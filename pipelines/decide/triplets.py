@@ -68,9 +68,10 @@ def decide(
     `phrases` are kept rows of DECIDED_PHRASES, `groundings` all places (`pipelines.decide.groundings`), `regions` kept
     rows of DECIDED_REGIONS, of which the objects count; `words` says which labels a word may mean beyond itself, and
     `blind` names grounders that see nothing but regions. Confidence is the mean score over the grounders and, where the
-    phrase names an accepted region, the regions' own (`consensus.phrases.confirm`); `phrase_score` is that of the
-    phrase's best box. A box is linked to the region that it covers, first to one that the phrase names. A phrase that
-    nobody found, or looked for, has one rejected row without a box. Rows stand by phrase, then in descending confidence.
+    phrase names an accepted region for which no blind grounder spoke, the region's own (`consensus.phrases.confirm`);
+    `phrase_score` is that of the phrase's best box. A box is linked to the region that it covers, first to one that the
+    phrase names. A phrase that nobody found, or looked for, has one rejected row without a box. Rows stand by phrase,
+    then in descending confidence.
     Reasons in order: those that places have, no region (of a box that only blind grounders gave), number, phrase score,
     box score; not looked for; not found.
     """
@@ -79,9 +80,12 @@ def decide(
     unasked, unasked_phrase = _of_phrases(phrases, groundings.table.filter(pc.invert(placed)))
     counted = c.flags(pc.is_null(table.column(s.REASON)))
     linked = _linked(table, phrase, phrases, regions, config.region_iou, words or {})
-    value = confirm(c.floats(table, s.CONFIDENCE), linked.named, linked.contradicted)
+    spoken, only = _voted(table, blind)
+    # a blind grounder's score is the region's own confidence, which must not be heard twice
+    named = np.where(spoken, np.nan, linked.named)
+    value = confirm(c.floats(table, s.CONFIDENCE), named, linked.contradicted)
     numbers = phrases.table.column(s.NUMBER).to_numpy().astype(np.int64)
-    stray = _only_by(table, blind) & c.flags(pc.is_null(linked.region))
+    stray = only & c.flags(pc.is_null(linked.region))
     best = np.zeros(phrases.table.num_rows)
     np.maximum.at(best, phrase, np.where(counted & ~stray, value, 0.0))
     decision = first(
@@ -121,16 +125,15 @@ def _decision(
     )
 
 
-def _only_by(table: pa.Table, names: frozenset[str]) -> NDArray[np.bool_]:
-    """Rows for which nobody but `names` voted: (k,)."""
+def _voted(table: pa.Table, names: frozenset[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Rows for which one of `names` voted, and those for which nobody else did: (k,) each."""
     votes = c.flat(table.column(s.VOTES))
-    others = ~c.flags(
+    theirs = c.flags(
         pc.is_in(pc.struct_field(votes.flatten(), s.SPECIALIST), value_set=pa.array(sorted(names), pa.string()))
     )
-    owner = np.repeat(np.arange(len(votes)), pc.list_value_length(votes).to_numpy(zero_copy_only=False))
-    flags = np.ones(len(votes), bool)
-    flags[owner[others]] = False
-    return flags
+    each = pc.list_value_length(votes).to_numpy(zero_copy_only=False)
+    count = np.bincount(np.repeat(np.arange(len(votes)), each)[theirs], minlength=len(votes))
+    return count > 0, count == each
 
 
 def _linked(

@@ -56,7 +56,7 @@ class Said:
 def claims_of(tokens: Tokens, texts: Sequence[str], words: Vocabulary) -> Said:
     """Read the claims off the syntax.
 
-    A kind is named by the head of a noun phrase without "no" and outside of quotation marks. An attribute belongs to
+    A kind is named by the head of a noun phrase that is not denied and outside of quotation marks. An attribute belongs to
     the phrase it stands in; outside of one to the noun that it is said of ("the car is red", "a person in a red
     shirt"); in parentheses after a phrase to that phrase ("two dogs (one red and one blue)"). An action belongs to the
     subject of its verb, or to the noun that the verb modifies. A count is a number of at least 2 in the phrase.
@@ -108,7 +108,7 @@ class _Syntax:
         self.chunk[np.arange(int(sizes.sum())) + shift] = np.repeat(np.arange(len(chunks)), sizes)
         # (chunks + 1,): the place of no chunk, -1, is the last
         self.kind_of = np.append(self._kinds(tokens, texts, chunks, words), NOTHING)
-        self.kind_of[self.chunk[_among(lemma, ("no",)) & (self.dep == "det")]] = NOTHING  # "no dogs" names none
+        self.kind_of[:-1][chunks.denied] = NOTHING  # "no dogs" names none
         marks = np.concatenate([[0], np.cumsum(_among(surface, _QUOTES))])
         self.kind_of[:-1][(marks[self.heads] - marks[base]) % 2 == 1] = NOTHING  # a sign says "BOOKS"
         self.chunk_worn = _among(lemma, _WORN)[self.heads]  # (chunks,)

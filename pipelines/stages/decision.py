@@ -57,7 +57,7 @@ class DecisionStage:
     schema: pa.Schema
     decide: Decide
     settings: Mapping[str, Any]
-    revision: int = 3
+    revision: int = 4
     resources: Resources = Resources()
     batch_size: int | None = None
     pixels: bool = False

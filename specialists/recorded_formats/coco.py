@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,14 +19,15 @@ _RESULTS: Final = "item"
 
 
 def instances(path: Path, index: Path | None, build: Builder, tolerant: bool) -> None:
-    """Boxes and masks; images and categories stand in the same file, or in `index`.
+    """Boxes and masks; images and categories stand in the same file, or in `index`. A record without score has 1.
 
     Raises:
         ConfigError: a file is not JSON, or is a results file.
     """
     if json_stream.is_list(path):
         raise ConfigError(f'{path} is a list, so it is a results file: use format = "coco_results" and an index.')
-    _read(path, index, _Records(_ANNOTATIONS, build, _region), build, tolerant)
+    add = partial(_region, unscored=1.0)
+    _read(path, index, _Records(_ANNOTATIONS, build, add), build, tolerant)
 
 
 def results(path: Path, index: Path, build: Builder, tolerant: bool) -> None:
@@ -36,7 +38,8 @@ def results(path: Path, index: Path, build: Builder, tolerant: bool) -> None:
     """
     if not json_stream.is_list(path):
         raise ConfigError(f'{path} is not a list, so it is no COCO results file: use format = "coco".')
-    _read(path, index, _Records(_RESULTS, build, _region), build, tolerant)
+    add = partial(_region, unscored=None)
+    _read(path, index, _Records(_RESULTS, build, add), build, tolerant)
 
 
 def captions(path: Path, index: Path | None, granularity: str, build: Builder, tolerant: bool) -> None:
@@ -134,11 +137,11 @@ def _pixels(value: Any) -> int:
     return int(size) if 1 <= size < 2**31 else 0
 
 
-def _region(build: Builder, image: str, item: dict[str, Any]) -> None:
+def _region(build: Builder, image: str, item: dict[str, Any], unscored: float | None) -> None:
     category = id_text(item.get("category_id"))
     if category is None or not is_text(category):
         raise RecordError(f"category_id is {checks.short(item.get('category_id'))}, not an id")
-    score = 1.0 if item.get("score") is None else checks.score(item["score"])
+    score = _score(item, unscored)
     crowd = item.get("iscrowd", 0)
     if crowd not in (0, 1, None):
         raise RecordError(f"iscrowd is {checks.short(crowd)}, not 0 or 1")
@@ -148,6 +151,18 @@ def _region(build: Builder, image: str, item: dict[str, Any]) -> None:
         return
     corners = checks.box_xywh(item.get("bbox"))
     build.box(image, corners, label=category, score=score, crowd=bool(crowd), mask=mask)
+
+
+def _score(item: dict[str, Any], missing: float | None) -> float:
+    """The record's score; `missing` for one that has none. null, which NaN is read as, is not taken for none."""
+    if "score" not in item:
+        if missing is None:
+            raise RecordError("it has no score, and a result needs one in 0..1")
+        return missing
+    if item["score"] is None:
+        remedy = "write a number in 0..1" + ("" if missing is None else ", or leave the key out of what people drew")
+        raise RecordError(f"score is null or NaN, which says nothing; {remedy}")
+    return checks.score(item["score"])
 
 
 def _mask(value: Any) -> str | None:

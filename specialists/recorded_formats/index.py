@@ -22,7 +22,7 @@ from engine.errors import ConfigError
 from specialists.recorded_formats import names
 from specialists.recorded_formats.names import Entry
 
-REVISION: Final = 1  # rises when the same file would give another index
+REVISION: Final = 2  # rises when the same file would give another index
 _EXAMPLES: Final = 5
 _CHUNK: Final = 500  # parameters of one query; SQLite accepts at least 999
 _STALE: Final = 24 * 3600  # seconds after which nobody still writes a temporary file

@@ -73,7 +73,7 @@ def _pixels(tree: ET.Element, side: str) -> int:
 def _object(image: str, item: ET.Element, build: Builder) -> None:
     label = checks.text(item.findtext("name"), "name")
     x0, y0, x1, y1 = (_number(item, side) for side in ("xmin", "ymin", "xmax", "ymax"))
-    score = item.findtext("score") or item.findtext("confidence")
+    score = item.findtext("score", item.findtext("confidence"))
     build.category(label, label)
     corners = checks.box((x0 - 1, y0 - 1, x1, y1), "bndbox")
     build.box(image, corners, label=label, score=1.0 if score is None else checks.score(_float(score, "score")))

@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 
 from consensus.aboutness import about
-from consensus.mentions import ACCEPTED, UNSEEN, Mentions, Sightings, assumed
+from consensus.mentions import Mentions, Sightings, assumed
 
 DOG, CAT, SOFA, TRAIN = range(4)
 
 
-def believed(named, there, areas=None):
-    """The probability that texts are about one image: `named` labels of each text, `there` those that detectors saw."""
-    level = np.full((1, 4), UNSEEN, np.int8)
-    level[0, there] = ACCEPTED
+def believed(named, there, areas=None, knows=2):
+    """The probability that texts are about one image: `named` labels of each text, `there` those that detectors saw, of
+    which as many know each label."""
+    confidence = np.zeros((1, 4), np.float32)
+    confidence[0, there] = 0.9
     area = np.zeros((1, 4))
     for label, share in (areas or {}).items():
         area[0, label] = share
@@ -22,8 +23,8 @@ def believed(named, there, areas=None):
         np.zeros(count, np.int64), np.zeros(count, np.int64), np.arange(count),
         np.array([label for labels in named for label in labels], np.int64),
     )  # fmt: skip
-    sightings = Sightings(level, np.ones((1, 1), bool))
-    return about(np.zeros(len(named), np.int64), text, mentions, sightings, area, assumed(1, 4))
+    sightings = Sightings(confidence, confidence > 0, np.full(4, knows), np.ones((1, 1), bool))
+    return about(np.zeros(len(named), np.int64), text, mentions, sightings, area, assumed(sightings))
 
 
 def test_one_thing_that_detectors_missed_is_no_proof_but_several_are():
@@ -33,10 +34,13 @@ def test_one_thing_that_detectors_missed_is_no_proof_but_several_are():
 
 
 def test_a_text_is_expected_to_name_what_is_large():
-    small, large = (believed([[TRAIN]], [DOG], {DOG: share})[0] for share in (0.01, 1.0))
-    assert small > 0.5 > large - 0.1
-    assert small > large
+    small, large = (believed([[TRAIN]], [DOG, SOFA], {DOG: share, SOFA: share})[0] for share in (0.01, 0.9))
+    assert small > 0.7 > 0.5 > large
     assert believed([[DOG]], [DOG], {DOG: 1.0})[0] > 0.99
+
+
+def test_two_things_that_one_detector_missed_are_no_proof():
+    assert believed([[CAT, TRAIN]], [DOG, SOFA], knows=1)[0] > 0.5
 
 
 def test_nothing_named_and_nothing_seen_tells_nothing():

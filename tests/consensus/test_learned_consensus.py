@@ -1,6 +1,6 @@
 """Reliabilities learned without labels, and what they make of boxes, in worlds whose truth is known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -361,3 +361,23 @@ def test_nothing_said_is_nothing_found():
     assert len(fuse(nothing, learned, FUSION).confidence) == 0
     with pytest.raises(ConfigError, match="2 specialists by 5 labels"):
         learn([shard(nothing)], 2, knows=np.ones((5, 2), bool))
+
+
+@pytest.mark.parametrize(("field", "value"), [("scores", np.nan), ("boxes", np.nan), ("boxes", np.inf)])
+def test_numbers_that_are_none_are_refused_where_they_would_spread(field, value):
+    columns, _, _ = world(GOOD, images=10)
+    learned = learn([shard(columns)], 3)
+    broken = getattr(columns, field).copy()
+    broken[7] = value
+    bad = replace(columns, **{field: broken})
+    for act in (lambda: learn([shard(bad)], 3), lambda: fuse(bad, learned, FUSION)):
+        with pytest.raises(ValueError, match=r"1 of \d+ boxes .* not finite \(row 7: .*leave them out"):
+            act()
+
+
+def test_nobody_and_nothing_to_learn_from_are_refused():
+    columns, _, _ = world(GOOD, images=2)
+    with pytest.raises(ConfigError, match="0 specialists from 1 shards"):
+        learn([shard(columns)], 0)
+    with pytest.raises(ConfigError, match="2 specialists from 0 shards"):
+        learn([], 2)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consensus.masks import MaskColumns, MaskFusionConfig, fuse, learn, reliability
+from consensus.masks import MaskColumns, MaskFusionConfig, fuse
 from engine import masks
 from engine.errors import RecordError
 
@@ -67,38 +67,6 @@ def test_a_mask_that_promises_more_is_followed_where_two_disagree():
     for scores, better in (([0.95, 0.5], small), ([0.5, 0.95], large)):
         found = fuse(columns([small, large], scores=scores), MaskFusionConfig())
         assert np.array_equal(drawn(found, 0), better)
-
-
-def test_who_draws_too_little_is_learned_from_other_regions():
-    rng = np.random.default_rng(0)
-    truths = [square(x, y, x + 16, y + 14) for x, y in rng.integers(2, 20, (30, 2)).tolist()]
-
-    def wobbly(mask):
-        return np.roll(mask, rng.integers(-1, 2, 2).tolist(), (0, 1))
-
-    def shrunk(mask):
-        inner = np.zeros_like(mask)
-        inner[4:, 4:] = mask[4:, 4:] & mask[:-4, :-4]
-        return inner
-
-    said = [[shrunk(t), wobbly(t), wobbly(t)] for t in truths]
-    config = MaskFusionConfig()
-    known = reliability(learn(columns(*said), 3, config))
-    assert known.sensitivity[0, -1] < 0.75 < known.sensitivity[1:, -1].min()
-    # the careless one promises much about a thing that the third did not see
-    pair = columns([shrunk(truths[0]), truths[0]], scores=[0.95, 0.5])
-    plain, wiser = (fuse(pair, config, model) for model in (None, known))
-    assert iou(drawn(wiser, 0), truths[0]) > iou(drawn(plain, 0), truths[0])
-
-
-def test_statistics_of_shards_add_up():
-    regions = [[square(x, 3, x + 12, 20), square(x + 1, 3, x + 12, 22)] for x in range(8)]
-    config = MaskFusionConfig()
-    parts = [learn(columns(*half), 2, config) for half in (regions[:4], regions[4:])]
-    summed = parts[0] + parts[1]
-    assert summed[..., 1].sum() == pytest.approx(2 * summed[0, -1, 1])  # one truth a region, whoever looks
-    assert np.isfinite(reliability(summed).sensitivity).all()
-    assert not learn(columns([square(1, 1, 9, 9)]), 2, config).any()  # one mask tells nothing about its author
 
 
 @settings(max_examples=40, deadline=None)

@@ -19,6 +19,11 @@ from filters.enhance import enhanced, in_capitals
         ("“a dog”", "a dog"),
         ("a sign with “go” on it", "a sign with “go” on it"),
         ("a ﬁsh", "a fish"),
+        ("او می\u200cخواهد", "او می\u200cخواهد"),  # "he wants": without the non-joiner another word
+        ("क्\u200dष", "क्\u200dष"),
+        ("a 👩🏽\u200d🚒 and a ❤\ufe0f\u200d🔥", "a 👩🏽\u200d🚒 and a ❤\ufe0f\u200d🔥"),
+        ("a do\u200dg\u200c", "a dog"),
+        ("\u200cسگ\u200c و گربه\u200c.", "سگ و گربه."),
         ("A DOG ON A SOFA", "A dog on a sofa"),
         ("A Dog On A Sofa With Two Cats", "A dog on a sofa with two cats"),
         ("The Eiffel Tower", "The Eiffel Tower"),

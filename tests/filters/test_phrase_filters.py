@@ -48,6 +48,17 @@ def test_the_user_can_add_and_take_off():
     assert kept(("the blue sky", "sky"), ("the background", "background"), config=config) == [False, True]
 
 
+def test_a_determiner_in_a_setting_is_none_of_its_words():
+    config = PhraseFilterConfig(
+        also_blacklisted=("the dog", "A  Cat"), also_blacklisted_heads=("the Sky",), allowed=("The background",)
+    )
+    found = kept(
+        ("a dog", "dog"), ("the cat", "cat"), ("a big cat", "cat"), ("a blue sky", "sky"), ("the background", "background"),
+        config=config,
+    )  # fmt: skip
+    assert found == [False, False, True, False, True]
+
+
 def test_another_version_is_refused_with_the_remedy():
     with pytest.raises(ConfigError, match="Set it to 1"):
         blacklist(PhraseFilterConfig(blacklist_version=7))

@@ -70,6 +70,29 @@ def told(*sentences):
             "a/DET/2/det cake/NOUN/0/root eaten/VERB/VBN/2/acl by/ADP/6/case a/DET/6/det dog/NOUN/3/obl:agent",
             [("cake", "eaten by", "dog")],
         ),
+        (
+            "dogs/NOUN/NNS/0/root and/CCONJ/3/cc cats/NOUN/NNS/1/conj on/ADP/5/case sofas/NOUN/NNS/3/nmod",
+            [("dogs", "on", "sofas"), ("cats", "on", "sofas")],
+        ),
+        (
+            "dogs/NOUN/NNS/0/root =,/PUNCT/3/punct cats/NOUN/NNS/1/conj and/CCONJ/5/cc birds/NOUN/NNS/3/conj "
+            "eating/VERB/5/acl fish/NOUN/6/obj",
+            [("dogs", "eating", "fish"), ("cats", "eating", "fish"), ("birds", "eating", "fish")],
+        ),
+        (
+            "dogs/NOUN/NNS/0/root in/ADP/3/case boxes/NOUN/NNS/1/nmod and/CCONJ/5/cc cats/NOUN/NNS/1/conj "
+            "on/ADP/7/case sofas/NOUN/NNS/5/nmod",
+            [("dogs", "in", "boxes"), ("cats", "on", "sofas")],
+        ),
+        (
+            "men/NOUN/NNS/0/root and/CCONJ/3/cc cups/NOUN/NNS/1/conj of/ADP/5/case tea/NOUN/3/nmod",
+            [("cups", "of", "tea")],
+        ),
+        (
+            "boys/NOUN/NNS/2/nsubj see/VERB/0/root dogs/NOUN/NNS/2/obj and/CCONJ/5/cc cats/NOUN/NNS/3/conj "
+            "on/ADP/7/case sofas/NOUN/NNS/5/nmod",
+            [("boys", "see", "dogs"), ("boys", "see", "cats"), ("cats", "on", "sofas")],
+        ),
         ("a/DET/2/det place/NOUN/0/root to/PART/4/mark eat/VERB/2/acl fish/NOUN/4/obj", []),
         ("a/DET/2/det dog/NOUN/3/nsubj runs/VERB/0/root", []),
         ("", []),

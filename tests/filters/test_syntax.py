@@ -169,6 +169,8 @@ def test_an_expletive_is_no_phrase_and_pronouns_are_told_apart() -> None:
         ("two/NUM/4/nummod or/CCONJ/3/cc three/NUM/1/conj dogs/NOUN/NNS/0/root", PLURAL),
         ("both/DET/2/det dogs/NOUN/NNS/0/root", 2),
         ("2-3/NUM/2/nummod dogs/NOUN/NNS/0/root", PLURAL),
+        ("five/NUM/4/nummod to/ADP/3/case six/NUM/1/nmod dogs/NOUN/NNS/0/root", PLURAL),
+        ("5/NUM/4/nummod =-/SYM/SYM/3/case =6/NUM/1/nmod dogs/NOUN/NNS/0/root", PLURAL),
         ("she/PRON/0/root", 1),
         ("they/PRON/0/root", PLURAL),
         ("who/PRON/WP/0/root", UNKNOWN),
@@ -178,11 +180,63 @@ def test_the_number_a_phrase_asks_for(sentence: str, number: int) -> None:
     assert chunks(sentence).number.tolist() == [number]
 
 
+def test_a_couple_and_a_pair_are_two() -> None:
+    assert chunks("a/DET/2/det couple/NOUN/0/root of/ADP/4/case sheep/NOUN/2/nmod").number.tolist() == [1, 2]
+    for word, number in (("couple/NOUN", 2), ("pair/NOUN", 2), ("pairs/NOUN/NNS", PLURAL), ("photo/NOUN", PLURAL)):
+        found = chunks(f"a/DET/2/det {word}/0/root of/ADP/4/case dogs/NOUN/NNS/2/nmod")
+        assert found.phrase[1] == "dogs"
+        assert found.number[1] == number
+    assert chunks("a/DET/2/det couple/NOUN/0/root on/ADP/4/case skis/NOUN/NNS/2/nmod").number.tolist() == [1, PLURAL]
+
+
+A_DOG_OR_A_CAT = "a/DET/3/det dog/NOUN/{0} {1}/CCONJ/6/cc a/DET/6/det cat/NOUN/3/conj"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "denied"),
+    [
+        ("a/DET/2/det place/NOUN/0/root with/ADP/5/case no/DET/5/det people/NOUN/NNS/2/nmod", ["no people"]),
+        ("0/NUM/2/nummod dogs/NOUN/NNS/0/root", ["0 dogs"]),
+        ("zero/NUM/2/nummod dogs/NOUN/NNS/0/root", ["zero dogs"]),
+        ("10/NUM/2/nummod dogs/NOUN/NNS/0/root", []),
+        ("a/DET/2/det street/NOUN/0/root without/ADP/5/case a/DET/5/det person/NOUN/2/nmod", ["a person"]),
+        (
+            "a/DET/2/det man/NOUN/0/root without/ADP/5/case a/DET/5/det hat/NOUN/2/nmod on/ADP/7/case grass/NOUN/5/nmod",
+            ["a hat"],
+        ),
+        ("not/PART/RB/3/advmod a/DET/3/det dog/NOUN/0/root", ["a dog"]),
+        ("not/PART/RB/4/advmod only/ADV/4/advmod a/DET/4/det dog/NOUN/0/root", []),
+        ("it/PRON/6/nsubj is/AUX/6/cop not/PART/RB/6/advmod on/ADP/6/case a/DET/6/det sofa/NOUN/0/root", []),
+        ("with/ADP/5/case not/PART/RB/5/advmod a/DET/5/det single/ADJ/5/amod car/NOUN/0/root", ["a single car"]),
+        (
+            "There/PRON/EX/2/expl is/VERB/0/root not/PART/RB/2/advmod a/DET/5/det dog/NOUN/2/nsubj "
+            "on/ADP/7/case sofas/NOUN/NNS/2/obl",
+            ["a dog"],
+        ),
+        ("There/PRON/EX/2/expl are/VERB/0/root dogs/NOUN/NNS/2/nsubj", []),
+        ("There/PRON/EX/2/expl are/VERB/0/root not/PART/RB/2/advmod many/ADJ/5/amod dogs/NOUN/NNS/2/nsubj", []),
+        (f"neither/CCONJ/3/cc:preconj {A_DOG_OR_A_CAT.format('0/root', 'nor')}", ["a dog", "a cat"]),
+        (f"without/ADP/3/case {A_DOG_OR_A_CAT.format('0/root', 'or')}", ["a dog", "a cat"]),
+        (f"without/ADP/3/case {A_DOG_OR_A_CAT.format('0/root', 'and')}", ["a dog"]),
+        ("no/DET/2/det dogs/NOUN/NNS/0/root and/CCONJ/4/cc cats/NOUN/NNS/2/conj", ["no dogs", "cats"]),
+        ("no/DET/2/det dogs/NOUN/NNS/0/root but/CCONJ/4/cc cats/NOUN/NNS/2/conj", ["no dogs"]),
+        ("a/DET/4/det no/DET/3/det parking/NOUN/4/compound sign/NOUN/0/root", []),
+        ("a/DET/3/det no/DET/3/det sign/NOUN/0/root", []),
+        ("neither/DET/2/det dog/NOUN/3/nsubj sleeps/VERB/0/root", []),
+    ],
+)
+def test_phrases_that_say_what_is_not_there(sentence: str, denied: list[str]) -> None:
+    found = chunks(sentence)
+    assert [phrase for phrase, none in zip(found.phrase, found.denied.tolist(), strict=True) if none] == denied
+
+
 def test_texts_do_not_touch_each_other_and_may_be_empty() -> None:
     found = chunks("", PETS, "", MOPED)
     assert found.text.tolist() == [1, 1, 3, 3, 3, 3]
     assert found.phrase == chunks(PETS).phrase + chunks(MOPED).phrase
     assert found.start.tolist() == [0, 3, 0, 3, 7, 11]
+    absent = "There/PRON/EX/2/expl are/VERB/0/root dogs/NOUN/NNS/2/nsubj not/PART/RB/2/advmod"
+    assert chunks(absent, "only/ADV/2/advmod dogs/NOUN/NNS/0/root").denied.tolist() == [True, False]
     assert len(chunks("")) == 0
     assert len(chunks()) == 0
 

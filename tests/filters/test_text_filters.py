@@ -1,17 +1,22 @@
 """Which texts are noise."""
 
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+import filters
 from engine.tokens import Tokens
 from filters import texts, wording
 from filters.language import Language, language
 from filters.registry import ask, choose
 from filters.repetition import Echo, Repetition, echo, repetition
 from filters.texts import TextColumns, TextFilterConfig, TextLimits
-from filters.word_order import WordOrder, word_order
+from filters.word_order import WordOrder, evidence, word_order
 from tests.filters.test_syntax import record
 
 
@@ -34,6 +39,8 @@ def reasons(*said, tables=None, **more):
 def test_texts_without_a_word_are_empty():
     column = pa.array(["a dog", "", None, "  \n", "...", "7", "犬"])
     assert texts.empty(column).kept.tolist() == [True, False, False, False, False, True, True]
+    found = texts.empty(column)
+    assert (found.value[1], found.threshold[1]) == (0, 1)
     assert len(texts.empty(pa.array([], pa.string()))) == 0
 
 
@@ -62,6 +69,8 @@ def test_a_repeated_text_goes_but_only_within_its_image_and_after_a_kept_one():
     column = pa.array(["A dog.", "a  dog. ", "a dog.", "a cat.", "A DOG."])
     image = np.array([0, 0, 1, 0, 0])
     assert texts.duplicates(column, image, np.ones(5, bool)).kept.tolist() == [True, False, True, True, False]
+    found = texts.duplicates(column, image, np.ones(5, bool))
+    assert found.value[[1, 4]].tolist() == [1, 2] and not found.threshold.any()
     candidates = np.array([False, True, True, True, True])
     assert texts.duplicates(column, image, candidates).kept.tolist() == [True, True, True, True, False]
 
@@ -86,6 +95,19 @@ def test_a_wrong_key_is_refused():
         ("boilerplate", "holiday.JPG of a dog"),
         ("boilerplate", "click here to see a dog"),
         ("boilerplate", "Photo by John Smith of a dog"),
+        ("leak", "I'm just an AI"),
+        ("leak", "Image of: a dog"),
+        ("leak", "a dog on a sofa. Assistant: what else"),
+        ("leak", "Detailed description: a dog on a sofa"),
+        ("leak", "a dog on a sofa USER: what else"),
+        ("leak", "null"),
+        ("boilerplate", "visit example.xyz for more"),
+        ("boilerplate", "HP PhotoSmart R707"),
+        ("boilerplate", "Samsung Galaxy S21 photo"),
+        ("boilerplate", "a dog on a beach, taken with an iPhone 12"),
+        ("boilerplate", "35 mm, f2.8"),
+        ("boilerplate", "a dog, 1/250 s"),
+        ("boilerplate", "Add to your shopping cart"),
         ("framing", "The image shows a dog on a sofa"),
         ("framing", "In this picture, a man is riding a horse"),
         ("framing", "The black-and-white photo shows a street"),
@@ -112,10 +134,50 @@ def test_what_describes_no_image_is_rejected(reason, said):
         "An assistant helps a chef, the user of a knife",
         "a big, big, very very big dog",
         "a red bus and a red bus stop",
+        "A woman pushing a shopping cart in a store",
+        "A bus with a large advertisement",
+        "A 1/72 scale model of a fighter plane",
+        "a 50 mm lens for a camera",
+        "A boy on a bench with his nan",
+        "Two humans: a man and a woman on a bench",
+        "A note: buy milk, on a fridge",
+        "A chef shows step by step how to cook",
+        "A Canon EOS camera lies on a table",
+        "A man holds a Nikon D90 in his hands",
+        "A table with a laptop, Samsung Galaxy S21, and a mouse",
+        "A selfie taken with an iPhone in a mirror",
+        "Two men photographed with a Canon",
+        "The picture has a gold frame around it",
+        "A sign with instructions above a toilet",
+        "A woman looks at photos on Facebook",
     ],
 )
 def test_what_people_write_is_kept(said):
     assert reasons(said) == [None]
+
+
+def test_the_value_is_how_many_patterns_fit_and_what_they_fit_is_known():
+    said = ["50mm f/2.8 of a dog", "a dog, ISO 200", "a dog at ACME"]
+    found = ask("texts", columns(*said), 3, choose("texts", {"boilerplate": {"also": ["acme"]}}))
+    assert found.value.tolist() == [2, 1, 1]  # focal length and aperture; sensitivity; our own
+    assert found.threshold.tolist() == [0, 0, 0]
+    assert wording.struck(said[1], "boilerplate") == ["ISO 200"]
+    assert wording.struck("a dog in AB12 CDE", "licence plate") == ["AB12 CDE"]
+    assert wording.struck("a dog in ab12 cde", "licence plate") == []
+    assert wording.struck("a dog, ISO 200", "too short") == []
+
+
+def test_notices_are_told_by_their_share_of_capitals():
+    said = ["CLICK THE eBOOK", "Two MEN at IBM", "STOP"]  # 12 of 13, 7 of 11 and all letters
+    found = ask("texts", columns(*said), 3, choose("texts", {}))
+    assert found.kept.tolist() == [False, True, True]
+    assert (found.value[0], found.threshold[0]) == (pytest.approx(12 / 13), 0.9)
+    assert ask("texts", columns(*said), 3, choose("texts", {"capitals": {"max_share": 0.95}})).kept.all()
+
+
+def test_the_patterns_have_the_version_that_settings_name():
+    shipped = tomllib.loads((Path(filters.__path__[0]) / "data" / "text_noise.toml").read_text(encoding="utf-8"))
+    assert shipped["version"] == wording.Patterns().version == wording.Personal().version
 
 
 def test_captioners_that_say_much_may_speak_of_the_image():
@@ -192,6 +254,29 @@ def test_words_in_no_order_are_found_by_their_tags():
     found = word_order(columns(*plain, tokens=tokens), WordOrder())
     assert found.kept.tolist() == [True, False, True, True]
     assert found.value[0] > 5 > -5 > found.value[1]
+
+
+def test_words_that_the_counts_do_not_know_are_not_judged():
+    english = "on/ADP/0/root brown/ADJ/0/root A/DET/0/root beach/NOUN/0/root a/DET/0/root man/NOUN/0/root"
+    tokens, plain = record(english)
+    assert not word_order(columns(*plain, tokens=tokens), WordOrder()).kept[0]
+    for tag in ("", "STTS"):
+        other = replace(tokens, tag=[tag] * len(tokens.tag), lemma=["unknown"] * len(tokens.lemma))
+        found = evidence(other)
+        assert (found.words[0], found.known[0], found.function[0]) == (6, 0, 0)
+        assert word_order(columns(*plain, tokens=other), WordOrder()).kept[0]
+
+
+def test_a_text_without_english_function_words_is_not_judged():
+    # What the shipped parser says of "Une femme assise sur un banc dans un parc".
+    tags = ["NN", "NN", "NN", "NN", "RB", "JJ", "NNS", "NNP", "NN"]
+    words = ["Une", "femme", "assise", "sur", "un", "banc", "dans", "un", "parc"]
+    upos = {"NN": "NOUN", "NNS": "NOUN", "NNP": "PROPN", "RB": "ADV", "JJ": "ADJ"}
+    tokens, plain = record(" ".join(f"{word}/{upos[tag]}/0/root" for word, tag in zip(words, tags, strict=True)))
+    french = columns(*plain, tokens=replace(tokens, tag=tags))
+    assert evidence(french.tokens).value[0] < 0
+    assert word_order(french, WordOrder()).kept[0]
+    assert not word_order(french, WordOrder(min_function=0.0)).kept[0]
 
 
 def test_noise_of_crops_is_what_leaks_and_boilerplate_are():

@@ -1,5 +1,7 @@
 """Things by what was learned about the detectors: calibrated, in one word for a thing, and never without a word."""
 
+import unicodedata
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -73,6 +75,31 @@ def test_a_thing_has_one_word_in_a_run_whoever_names_it():
     words = {row[s.LABEL] for row in decide(these, said, known)}
     assert "domestic dog" not in words
     assert words <= {"dog", "puppy"}
+
+
+def test_a_word_in_another_unicode_form_is_no_other_word():
+    composed, apart = (unicodedata.normalize(form, "\u00c9l\u00e9phant") for form in ("NFC", "NFD"))
+    these, said, _ = world(20, np.random.default_rng(2), {"good": composed, "blind": apart, "loud": apart})
+    known = learned(these, said, vocabularies={"good": [apart], "loud": [composed]})
+    assert known.reliabilities.labels == ["\u00e9l\u00e9phant"]
+    assert {row[s.LABEL] for row in decide(these, said, known)} == {"\u00e9l\u00e9phant"}
+    # without learning too, each can see what the others name
+    vocabularies = {"blind": [composed], "good": [apart], "loud": [composed]}
+    rows = objects.decide(these, said, ObjectsConfig(), frozenset(), vocabularies, None, None).to_pylist()
+    assert {row[s.N_ELIGIBLE] for row in rows} == {3}
+
+
+def test_what_took_no_part_has_no_confidence_of_its_own():
+    these, said, _ = world(20, np.random.default_rng(5))
+    box_, flat = (50, 50, 110, 110), (10, 10, 10, 60)
+    odd = {name: [seen("img0", "dog", 0.9, box_)] for name in NAMES}
+    odd["good"] += [seen("img0", "dog", 0.0, (400, 300, 480, 380)), seen("img0", "dog", 0.9, flat)]
+    odd = {name: grouped(s.PREDICTED_REGIONS, rows, frames(1)) for name, rows in odd.items()}
+    for known in (learned(these, said), None):
+        thing, *others = decide(frames(1), odd, known)
+        assert thing[s.CONFIDENCE] > 0.8
+        assert thing[s.REASON] is None
+        assert sorted((row[s.REASON], row[s.CONFIDENCE]) for row in others) == [("degenerate", None), ("score", None)]
 
 
 def test_where_the_table_is_silent_a_scorer_says_which_word_is_meant():

@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from consensus.mentions import DOUBTED, UNSEEN
 from engine import schema as s
 from engine.errors import StoreError
 from engine.grouped import Frames, Grouped
@@ -143,23 +142,26 @@ def test_leaks_and_boilerplate_are_dropped_but_not_human_ones_and_plain_captions
 
 
 BIRD = "A/DET/2/det bird/NOUN/3/nsubj chases/VERB/0/root two/NUM/5/nummod cats/NOUN/3/obj"
+EMPTY = "A/DET/2/det street/NOUN/0/root without/ADP/5/case a/DET/5/det bird/NOUN/2/nmod"
 NO_BIRD = "A/DET/2/det dog/NOUN/3/nsubj chases/VERB/0/root no/DET/5/det bird/NOUN/3/obj"
 
 
-def seen_things(these, *rows, vocabulary=("dog", "cat", "bird", "hot dog"), words=None):
-    """Regions as (image, label, kept)."""
+def seen_things(these, *rows, vocabulary=("dog", "cat", "bird", "hot dog"), words=None, detectors=1):
+    """Regions as (image, label, kept), each of confidence 0.5, and what each of some detectors knows."""
     table = [
         {
             s.IMAGE_ID: image,
             s.KIND: "object",
             s.LABEL: label,
             s.VOTES: [{s.SPECIALIST: "d", s.LABEL: label, s.SCORE: 0.5, **box(0, 0, 9, 9)}],
+            s.CONFIDENCE: 0.5,
             s.REASON: None if is_kept else "confidence",
             **box(0, 0, 9, 9),
         }
         for image, label, is_kept in rows
     ]
-    return Seen(grouped(s.DECIDED_REGIONS, table, these), {"d": vocabulary, "open": None}, words or {})
+    known = {f"d{i}": vocabulary for i in range(detectors)}
+    return Seen(grouped(s.DECIDED_REGIONS, table, these), {**known, "open": None}, words or {})
 
 
 def reasons(sentences_by_captioner, seen, gold=frozenset()):
@@ -192,6 +194,36 @@ def test_a_text_that_names_a_thing_nobody_saw_is_dropped_unless_another_says_it_
     assert reasons({"a": [DOG], "b": [DOG], "c": [BIRD]}, there)["c"][s.REASON] is None
 
 
+@pytest.mark.parametrize(("detectors", "reason"), [(1, None), (2, "unseen thing"), (3, "unseen thing")])
+def test_a_lone_captioner_is_believed_against_one_detector_but_not_against_several(detectors, reason):
+    seen = seen_things(frames(1), ("img0", "cat", True), detectors=detectors)
+    assert reasons({"a": [BIRD]}, seen)["a"][s.REASON] == reason
+
+
+def test_a_lone_captioner_is_not_believed_for_what_the_detectors_hardly_believe():
+    def told_so(confidence):
+        votes = [{s.SPECIALIST: "d0", s.LABEL: "bird", s.SCORE: 0.3, **box(0, 0, 9, 9)}]
+        bird = {s.IMAGE_ID: "img0", s.KIND: "object", s.LABEL: "bird", s.VOTES: votes, s.N_ELIGIBLE: 3,
+                s.CONFIDENCE: confidence, s.REASON: "unlikely", **box(0, 0, 9, 9)}  # fmt: skip
+        seen = seen_things(frames(1), detectors=3)
+        cat = {**bird, s.LABEL: "cat", s.CONFIDENCE: 0.9, s.REASON: None, s.VOTES: []}
+        found = grouped(s.DECIDED_REGIONS, [bird, cat], frames(1))
+        return reasons({"a": [BIRD]}, Seen(found, seen.vocabularies, {}))["a"][s.REASON]
+
+    assert told_so(0.001) == "unseen thing"
+    assert told_so(0.1) is None
+
+
+def test_a_word_that_was_outvoted_counts_as_much_as_its_own_scores():
+    votes = [{s.SPECIALIST: name, s.LABEL: label, s.SCORE: 0.6, **box(0, 0, 9, 9)}
+             for name, label in (("a", "dog"), ("b", "dog"), ("c", "cat"))]  # fmt: skip
+    row = {s.IMAGE_ID: "img0", s.KIND: "object", s.LABEL: "dog", s.VOTES: votes, s.N_ELIGIBLE: 3, s.CONFIDENCE: 0.4}
+    regions = grouped(s.DECIDED_REGIONS, [row, {**row, s.VOTES: [], s.CONFIDENCE: 0.5}], frames(1))
+    found = things.sightings(regions, {"a": ["cat", "dog"]}, np.ones((1, 1), bool))
+    assert found.confidence[0] == pytest.approx([0.2, 1 - 0.6 * 0.5])
+    assert found.accepted.tolist() == [[False, True]]
+
+
 def test_silence_about_what_no_detector_knows_tells_nothing():
     these = frames(1)
     seen = seen_things(these, ("img0", "dog", True), ("img0", "cat", True), vocabulary=("dog", "cat"))
@@ -217,8 +249,11 @@ def test_words_reconcile_with_labels_the_longest_first():
     assert things.vocabulary({"a": ["Dog ", "cat"], "b": None, "c": ["dog"]}) == ["cat", "dog"]
     assert things.vocabulary({"open": None}) == []
     assert things.named(parse()[1], [], labels, {}).text.tolist() == []
-    level = things.sightings(seen_things(these, ("img0", "DOG", False)).regions, labels, np.ones((1, 1), bool)).level
-    assert level.tolist() == [[DOUBTED, UNSEEN]]
+    seen = seen_things(these, ("img0", "DOG", False))
+    found = things.sightings(seen.regions, {"d": labels, "e": ["Dog"], "open": None}, np.ones((1, 1), bool))
+    assert found.confidence.tolist() == [[0.5, 0.0]]
+    assert found.accepted.tolist() == [[False, False]]
+    assert found.knows.tolist() == [2, 1]
 
 
 def test_the_texts_that_name_what_is_there_are_chosen():
@@ -266,6 +301,22 @@ def test_phrases_of_kept_texts_with_spans_numbers_and_reasons():
     some = phrases.decide(grouped(s.DECIDED_TEXTS, rows[1:2], these), asked, PhrasesConfig())
     assert some.column(s.PHRASE_ID).to_pylist() == ["img0:a:1:p0", "img0:a:1:p1"]
     assert phrases.decide(grouped(s.DECIDED_TEXTS, [], these), asked, PhrasesConfig()).num_rows == 0
+
+
+def test_nobody_is_asked_to_find_what_a_text_denies():
+    these = frames(1)
+    plain, tokens = parse(NO_BIRD, EMPTY)
+    said = {"a": grouped(s.PREDICTED_TEXTS, [told("img0", t) for t in plain], these)}
+    rows = parsed(["img0"] * 2, ["img0:a:0", "img0:a:1"], tokens, these)
+    found = chunks.decide(these, said, rows).to_pylist()
+    assert [(r[s.PHRASE], r[s.REASON]) for r in found] == [
+        ("A dog", None), ("no bird", "denied"), ("A street", None), ("a bird", "denied"),
+    ]  # fmt: skip
+
+
+def test_a_thing_that_a_text_denies_is_no_mention_of_it():
+    plain, tokens = parse(NO_BIRD, EMPTY, BIRD)
+    assert things.named(tokens, plain, ["bird"], {}).text.tolist() == [2]
 
 
 def regions_table(these):
@@ -361,11 +412,13 @@ def test_a_crop_text_of_another_region_is_left_out_and_an_empty_label_is_rejecte
 
 
 def test_chunks_of_crop_texts():
-    plain, tokens = parse(DOG, "a/DET/2/det dog/NOUN/0/root", "it/PRON/2/nsubj runs/VERB/0/root")
+    plain, tokens = parse(DOG, "a/DET/2/det dog/NOUN/0/root", "it/PRON/2/nsubj runs/VERB/0/root", EMPTY)
     rows = [crop(f"img0:r{i}", text) for i, text in enumerate(plain)]
     found = region_text.chunk_rows(pa.Table.from_pylist(rows, schema=s.CROP_TEXTS), tokens)
     assert found.schema == s.CROP_TEXTS
-    assert [(r[s.REGION_ID], r[s.TEXT]) for r in found.to_pylist()] == [("img0:r0", "A dog"), ("img0:r0", "two cats")]
+    assert [(r[s.REGION_ID], r[s.TEXT]) for r in found.to_pylist()] == [
+        ("img0:r0", "A dog"), ("img0:r0", "two cats"), ("img0:r3", "A street"),
+    ]  # fmt: skip
 
 
 def test_nearly_all_human_captions_survive_the_defaults():

@@ -214,6 +214,28 @@ def test_what_blind_grounders_alone_found_needs_an_accepted_region():
     assert (cat[s.PHRASE], cat[s.REASON], cat[s.REGION_ID]) == ("a cat", None, None)
 
 
+def test_the_regions_are_heard_once_for_a_phrase():
+    these = frames(1)
+    phrases = phrase_rows(these, ("img0", "a dog", 1))
+    corners = (0, 0, 100, 100)
+    accepted = region_rows(these, ("img0:r0", 0.8, corners, "object", "dog"))
+
+    def confidence(blind=frozenset({"match"}), **scores):
+        boxes = {
+            name: grouped(s.PREDICTED_PHRASES, [found("img0:t:p0", score, corners)], these)
+            for name, score in scores.items()
+        }
+        (row,) = decide(these, phrases, boxes, accepted, blind=blind).to_pylist()
+        assert row[s.REGION_ID] == "img0:r0"
+        return pytest.approx(row[s.CONFIDENCE])
+
+    assert confidence(eyes=0.5) == (0.5 + 0.8) / 2
+    # whoever sees nothing but regions has said already how sure the region is, and how well the word fits
+    assert confidence(match=0.72) == 0.72
+    assert confidence(eyes=0.5, match=0.72) == (0.5 + 0.72) / 2
+    assert confidence(eyes=0.5, match=0.72, blind=frozenset()) == ((0.5 + 0.72) / 2 + 0.8) / 2
+
+
 def test_rejected_rows_say_everything_in_compact_json():
     these = frames(1)
     rows = [seen("img0", "dög", 0.05, (1 / 3, 10, 60, 60)), seen("img0", "dog", 0.9, (100, 10, 160, 60))]

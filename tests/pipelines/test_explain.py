@@ -197,6 +197,32 @@ def test_long_lists_are_cut_with_a_count_and_kept_rows_come_first():
     assert sum(line.startswith("  thing") for line in render(made, everything=True)) == 12
 
 
+def told(*rows):
+    """A story of one stage that decided texts."""
+    return {
+        s.IMAGE_ID: "a", s.URI: "a.jpg", s.META: "{}", "published": {"state": "not there yet", "tables": {}},
+        "understood": [], "stages": [
+            {"stage": "texts", "state": "done", "reads": [], "rows": rows, "faults": [], "kept": 0, "rejected": {}},
+        ],
+    }  # fmt: skip
+
+
+def test_a_long_text_is_begun_unless_all_is_asked_for():
+    text = "a dog and " * 300
+    story = told({s.TEXT_ID: "a:t0", s.TEXT: text, s.REASON: None, s.VALUE: None, s.THRESHOLD: None})
+    begun = " ".join(" ".join(render(story)).split())
+    assert "(2,700 more characters; --all shows them)" in begun
+    assert begun.count("a dog and") == 30
+    assert " ".join(render(story, everything=True)).count("dog") == 300
+
+
+def test_what_struck_a_text_is_told():
+    rejected = {s.TEXT: "a dog, ISO 200, f/8", s.REASON: "boilerplate", s.VALUE: 2.0, s.THRESHOLD: 0.0}
+    lines = list(render(told(rejected)))
+    assert any(line.endswith("boilerplate 2, limit 0") for line in lines)
+    assert "      has “f/8” · “ISO 200”" in lines
+
+
 def test_the_command(out: Path):
     command = [sys.executable, "-m", "pipelines.cli", "explain", str(out)]
     done = subprocess.run([*command, "0002", "--json"], capture_output=True, text=True, timeout=60, check=True)

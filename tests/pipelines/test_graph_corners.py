@@ -251,8 +251,9 @@ def test_a_sign_that_says_dog_is_no_dog():
     these = frames(1)
     sign = {"ocr": grouped(s.PREDICTED_READINGS, [read("img0", "dog", 0.9, 10, 10, 90, 40)], these)}
     table = regions_of(these, said_by(these, d=[seen("img0", "cat", 0.9, (200, 200, 300, 300))]), sign)
-    found_ = things.sightings(Grouped.of(table, these.ids), ["cat", "dog"], np.ones((1, 1), bool))
-    assert found_.level.tolist() == [[things.ACCEPTED, 0]]
+    found_ = things.sightings(Grouped.of(table, these.ids), {"d": ["cat", "dog"]}, np.ones((1, 1), bool))
+    assert found_.accepted.tolist() == [[True, False]]
+    assert found_.confidence.tolist() == [[pytest.approx(0.9), 0.0]]
 
 
 @pytest.mark.parametrize("threshold", [0.05, 0.35, 0.7, 0.9, 0.95])

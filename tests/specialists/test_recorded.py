@@ -99,6 +99,9 @@ def test_coco_box(tmp_path: Path) -> None:
         ({"score": -0.1}, "outside 0..1"),
         ({"score": "high"}, "not a number"),
         ({"score": True}, "not a number"),
+        ({"score": None}, "score is null or NaN"),
+        ({"score": float("nan")}, "leave the key out"),
+        ({"score": float("inf")}, "score is null or NaN"),
         ({"iscrowd": 3}, "iscrowd"),
         ({"segmentation": [[1, 2, 3, 4]]}, "at least 3 points"),
         ({"segmentation": [[1, 2, 3, 4, 5, 1e9]]}, "beyond"),
@@ -239,7 +242,7 @@ def test_a_file_with_a_bom_and_one_with_nan_in_a_name(tmp_path: Path) -> None:
 
 def test_results(tmp_path: Path) -> None:
     index = written(tmp_path / "instances.json", coco(annotations=[box(bbox=[0, 0, 1, 1])]))
-    path = written(tmp_path / "results.json", [box(score=0.5), box(score=None), box(image_id=8)])
+    path = written(tmp_path / "results.json", [box(score=0.5), box(score=1), box(image_id=8)])
     made = detector(path, "coco_results", index=index)
     found = one(made.detect([image("a.jpg")]))
     assert found.boxes.tolist() == [[10, 20, 40, 60]] * 2
@@ -247,6 +250,18 @@ def test_results(tmp_path: Path) -> None:
     assert made.weights() == [path, index]
     with pytest.raises(ConfigError, match='format = "coco"'):
         detector(index, "coco_results", index=index)
+
+
+@pytest.mark.parametrize("score", ["null", "NaN", "Infinity", "-Infinity"])
+def test_a_result_without_a_score_is_no_sure_one(tmp_path: Path, score: str) -> None:
+    index = written(tmp_path / "instances.json", coco())
+    good, bare = json.dumps(box(score=0.5)), json.dumps(box(id=6))
+    path = written(tmp_path / "results.json", f"[{bare}, {good.replace('0.5', score)}, {good}]")
+    found = one(detector(path, "coco_results", index=index).detect([image("a.jpg")]))
+    assert found.scores.tolist() == [0.5]
+    assert "record 6: it has no score" in found.faults[0]
+    assert "record 5: score is null or NaN" in found.faults[1]
+    assert "write a number in 0..1" in found.faults[1]
 
 
 def test_captions_in_both_forms(tmp_path: Path) -> None:
@@ -300,6 +315,15 @@ def test_voc_folder(tmp_path: Path) -> None:
     assert len(made.weights()) == 5
 
 
+@pytest.mark.parametrize("score", ["<score/>", "<score>nan</score>", "<confidence>inf</confidence>"])
+def test_a_voc_score_that_is_no_number_is_a_fault(tmp_path: Path, score: str) -> None:
+    told = VOC.partition("<object>")[2].partition("<part>")[0] + score
+    written(tmp_path / "xml/a.xml", VOC.format(name="a.jpg", more=f"<object>{told}</object>"))
+    found = one(detector(tmp_path / "xml", "voc").detect([image("a.jpg")]))
+    assert found.scores.tolist() == [1]
+    assert "object 2" in found.faults[0]
+
+
 def test_voc_single_file_is_found_by_the_name_inside(tmp_path: Path) -> None:
     made = detector(written(tmp_path / "labels.xml", VOC.format(name="dog 1.jpg", more="")), "voc")
     assert len(one(made.detect([image("dog 1.jpg")])).labels) == 1
@@ -340,6 +364,8 @@ def test_yolo_folder(tmp_path: Path) -> None:
         ("0 0.5 0.5 0.1 0.1 0.5 0.5 0.5", "7 numbers"),
         ("cat 0.5 0.5 0.1 0.1", "class is 'cat'"),
         ("0 0.5 0.5 nan 0.1", "not a finite number"),
+        ("0 0.5 0.5 0.1 0.1 nan", "not a finite number"),
+        ("0 0.5 0.5 0.1 0.1 inf", "not a finite number"),
         ("0 0.5 0.5 0.1 0", "no area"),
         ("0 0.5 0.5 0.1 0.1 7", "confidence is 7"),
         ("9 0.5 0.5 0.1 0.1", "no category"),
@@ -413,6 +439,19 @@ def test_parquet_regions(tmp_path: Path) -> None:
         detector(table(tmp_path / "no_score.parquet", **columns), "parquet")
     gold = detector(tmp_path / "no_score.parquet", "parquet", gold=True)
     assert one(gold.detect([image("b.jpg")])).scores.tolist() == [1]
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+@pytest.mark.parametrize("column", [s.X1, s.SCORE])
+def test_a_parquet_box_or_score_that_is_no_number_is_a_fault(tmp_path: Path, column: str, value: float | None) -> None:
+    columns: dict[str, Any] = {name: [1.0, 9.0] for name in (s.X0, s.Y0)}
+    columns |= {s.IMAGE_ID: ["a.jpg"] * 2, s.LABEL: ["cat"] * 2, s.X1: [20.0] * 2, s.Y1: [20.0] * 2}
+    columns |= {s.SCORE: [0.5] * 2}
+    columns[column] = [columns[column][0], value]
+    found = one(detector(table(tmp_path / "r.parquet", **columns), "parquet").detect([image("a.jpg")]))
+    assert found.boxes.tolist() == [[1, 1, 20, 20]]
+    assert "row 2" in found.faults[0]
+    assert column in found.faults[0]
 
 
 def test_parquet_texts(tmp_path: Path) -> None:
