@@ -95,7 +95,7 @@ def test_a_run_needs_no_role(root, name):
 def test_people_are_enough_to_learn_about_one_detector_and_nobody_is_not(root):
     names = [row["name"] for row in json.loads((root / "out people teach one" / "run.json").read_text())["nodes"]]
     assert "reliability" in names
-    with pytest.raises(ConfigError, match="or one and people's boxes.*there are 1$"):
+    with pytest.raises(ConfigError, match=r"or one and people's boxes.*there are 1$"):
         built(root, "alone", detector("one") + LEARNED)
 
 
