@@ -157,7 +157,7 @@ def changed(root, before: Prepared, key: str) -> Prepared:
                 return prepared
     assert not taken, f"{key} can be changed and is part of no stage"
     # Of the shipped lists there is one version so far.
-    assert key.endswith("version"), f"`others` has no value that {key} takes"
+    assert key.endswith(("version", "revision")), f"`others` has no value that {key} takes"
     return before
 
 
@@ -187,7 +187,7 @@ def test_a_filter_can_be_changed_and_no_specialist_runs(root, whole, key):
 
 
 def test_all_filters_can_be_changed_at_once_and_the_build_runs_decisions_alone(root, whole):
-    settings = [first_taken(root, key) for key in FILTERS if not key.endswith("version")]
+    settings = [first_taken(root, key) for key in FILTERS if not key.endswith(("version", "revision"))]
     assert ran(planned(root, *settings)) == set()
     stricter = "filters.objects.min_side=26"  # people are 20 pixels wide
     config = load_config(str(root / "config.toml"), None, [stricter])
@@ -207,7 +207,7 @@ def test_who_writes_in_words_of_its_own_writes_anew_and_nobody_else_is_asked(roo
     config = load_config(str(root / "config.toml"), None, [author])
     build(str(root / "images"), str(root / "out"), config, OPTIONS)
     assert ran(planned(root, author)) == set()
-    settings = [first_taken(root, key) for key in FILTERS if not key.endswith("version")]
+    settings = [first_taken(root, key) for key in FILTERS if not key.endswith(("version", "revision"))]
     prepared = planned(root, author, *settings)
     assert "write.free" in ran(prepared)
     assert ran(prepared) <= below(prepared.graph, lambda node: node.name == "write.free")
