@@ -85,11 +85,11 @@ def estimate(
     from consensus.repeats import originals, repeated
 
     config = config or LearningConfig()
+    human = np.zeros(n, bool) if gold is None else gold
+    human_knows = np.asarray(knows[human].any(axis=0), bool)
     knows = knows.copy()
     for narrow, broad in above:  # whoever knows dogs can see what another calls an animal
         knows[:, broad] |= knows[:, narrow]
-    human = np.zeros(n, bool) if gold is None else gold
-    human_knows = np.asarray(knows[human].any(axis=0), bool)
     counted = np.sum([e.histogram(shard.columns, n) for shard in shards], axis=0)
     original = originals([shard.columns for shard in shards], n, counted, human)
     votes = ~human & (original < 0)
@@ -97,28 +97,33 @@ def estimate(
     model = _first(shards, counted, knows & votes[:, None], above)._replace(original=original)
     if votes.sum() < 2 and not any(shard.judged.any() for shard in shards):
         return Reliabilities(list(specialists), list(labels), _copied(_unchecked(model)))
-    first = [e.weigh(shard, model, fusion) for shard in shards]
-    agreement = [e.support(shard, weighed, model) for shard, weighed in zip(shards, first, strict=True)]
-    trusted = _trusted_scores(real(np.sum(agreement, axis=0)))[:, None]
-    # known from the start, for who is heard twice in the first round talks the others into its confusions of labels
-    alike = np.sum([e.alike(weighed) for weighed in first], axis=0)
-    sides = np.sum([e.sides(shard, weighed, model) for shard, weighed in zip(shards, first, strict=True)], axis=0)
-    kin = _kin(real(alike), real(sides))
-    model = model._replace(score_llr=trusted * model.score_llr, kin=kin)
+    model, trusted = _heard_once(shards, model, fusion)
     precision = None
     for turn in range(2 * config.rounds):
-        believed = precision if turn == config.rounds else None
         parts = []
         for shard in shards:
             weighed = e.weigh(shard, model, fusion)
-            if believed is not None:
-                weighed = e.credit(shard, weighed, model, believed)
+            if precision is not None and turn == config.rounds:
+                weighed = e.credit(shard, weighed, model, precision)
             parts.append(e.count(shard, e.judge(shard, weighed, human_knows), model))
         sums = e.merge(parts)
         precision = _precision(real(sums.scores)[:, :, len(SIZES) :], _others_find(model))
         model = _copied(update(sums, model, config, precision))
         model = model._replace(score_llr=trusted * model.score_llr)
     return Reliabilities(list(specialists), list(labels), model)
+
+
+def _heard_once(shards: Sequence[Shard], model: Model, fusion: BoxFusionConfig) -> tuple[Model, F64]:
+    """The model with kin, and how far each specialist's scores are trusted (S, 1), before anything else is learned.
+
+    Kin are known from the start, for who is heard twice in the first round talks the others into its confusions.
+    """
+    first = [(shard, e.weigh(shard, model, fusion)) for shard in shards]
+    agreement = np.sum([e.support(shard, weighed, model) for shard, weighed in first], axis=0)
+    alike = np.sum([e.alike(weighed) for _, weighed in first], axis=0)
+    sides = np.sum([e.sides(shard, weighed, model) for shard, weighed in first], axis=0)
+    trusted = _trusted_scores(real(agreement))[:, None]
+    return model._replace(score_llr=trusted * model.score_llr, kin=_kin(real(alike), real(sides))), trusted
 
 
 def _copied(model: Model) -> Model:

@@ -323,6 +323,26 @@ def test_a_broader_word_is_no_wrong_name_and_who_knows_a_kind_can_see_it():
     assert np.mean(fuse(said, learned, FUSION).labels >= n) > 0.5  # where both speak the narrower word stands
 
 
+def test_people_who_know_one_kind_do_not_deny_the_others():
+    """They draw cats alone; what a detector calls an animal in their images may be a dog."""
+    columns, _, _ = world((Member(0.9, 0.2, right=1.0), Member(1.0, 0.0, 0.0, 1.0)), 100, seed=7)
+    animal, cat = len(LABELS), 0
+    drawn = (columns.specialists == 1) & (columns.labels == cat)
+    kept = np.flatnonzero((columns.specialists == 0) | drawn)
+    columns, gold = taken(columns, kept), drawn[kept]
+    named = np.where(columns.specialists == 0, animal, columns.labels)
+    said = BoxColumns(columns.boxes, columns.scores, columns.specialists, named, columns.offsets)
+    knows = np.zeros((2, animal + 1), bool)
+    knows[0], knows[1, cat] = True, True
+    learned = estimate(
+        [shard(said, gold, np.ones(100, bool))], ["machine", "people"], [*LABELS, "animal"], knows, FUSION,
+        gold=np.array([False, True]), above=[(label, animal) for label in range(animal)],
+    )  # fmt: skip
+    assert (
+        next(iter(report(learned)))["false_share"] < 0.6
+    )  # denied, the four fifths of its boxes that are no cats would be false
+
+
 def test_human_boxes_stand_and_teach():
     """With a human in half of the images even a single specialist is known for what it is."""
     columns, shows, _ = world((Member(0.8, 4.0), Member(1.0, 0.0, 0.0, 1.0)), 100, seed=7)

@@ -9,47 +9,16 @@ from pipelines.build import Options, build, dry_run
 from pipelines.config import load_config
 from pipelines.decide import region_text
 from pipelines.stages.decision import DecisionStage
-from tests.pipelines.plugins import installed
+from tests.pipelines.plugins import CROPS, READER, ROLES, installed
 from tests.pipelines.scenes import write_scenes
-from tests.pipelines.test_crops import PLUGIN
 
-READER = '''
-
-from engine.records import Readings
-
-
-@specialist("sign", "reader")
-class Sign:
-    """Reads one word in every image."""
-
-    class Config(SpecialistConfig):
-        pass
-
-    def __init__(self, config):
-        self.config = config
-
-    def load(self, device):
-        pass
-
-    def read(self, images):
-        quad = np.array([[4, 4, 40, 4, 40, 16, 4, 16]], np.float32)
-        return [Readings(quad, ["exit"], np.ones(1, np.float32)) for _ in images]
-'''
-ROLES = """
-[captioners.wordy]
-uses = "wordy"
-[scorers.fond]
-uses = "fond_of_fur"
-[readers.sign]
-uses = "sign"
-"""
 OPTIONS = Options(executor="local", shard_size=2, say=lambda _: None)
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = write_scenes(tmp_path_factory.mktemp("scenes"), 4, ROLES)
-    with installed(root / "site", PLUGIN + READER):
+    with installed(root / "site", CROPS + READER):
         config = load_config(str(root / "config.toml"), None)
         assert build(str(root / "images"), str(root / "out"), config, OPTIONS).quarantined == 0
         yield root

@@ -16,9 +16,8 @@ from pipelines.decide.texts import TextsConfig
 from pipelines.query import sql
 from pipelines.stages import compose
 from pipelines.verify import verify
-from tests.pipelines.author import AUTHOR
 from tests.pipelines.decide_tables import box, frames, grouped
-from tests.pipelines.plugins import installed
+from tests.pipelines.plugins import AUTHOR, installed
 from tests.pipelines.scenes import write_scenes
 
 CAPTION = "- a cat near it -"

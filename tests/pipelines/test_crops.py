@@ -6,58 +6,15 @@ from pipelines.build import Options, build
 from pipelines.config import load_config
 from pipelines.query import sql
 from pipelines.verify import verify
-from tests.pipelines.plugins import installed
+from tests.pipelines.plugins import CROPS, installed
 from tests.pipelines.scenes import write_scenes
 
-PLUGIN = '''
-import numpy as np
-
-from engine.records import Captions
-from specialists.base import SpecialistConfig, specialist
-
-
-@specialist("wordy", "captioner", crops=True)
-class Wordy:
-    """Says how large what it sees is."""
-
-    class Config(SpecialistConfig):
-        pass
-
-    def __init__(self, config):
-        self.config = config
-
-    def load(self, device):
-        pass
-
-    def caption(self, images):
-        for image in images:
-            assert image.pixels.shape == (image.height, image.width, 3)
-        texts = [["a furry animal on the green grass"] for _ in images]
-        return [Captions(t, ["brief"], np.ones(1, np.float32)) for t in texts]
-
-
-@specialist("fond_of_fur", "scorer")
-class FondOfFur:
-    """Likes texts that speak of fur, and short ones more."""
-
-    class Config(SpecialistConfig):
-        pass
-
-    def __init__(self, config):
-        self.config = config
-
-    def load(self, device):
-        pass
-
-    def score(self, images, texts):
-        return [np.array([("furry" in t) / len(t) for t in given], np.float32) for given in texts]
-'''
 CONFIG = '\n[captioners.wordy]\nuses = "wordy"\n[scorers.fond]\nuses = "fond_of_fur"\n[segmenters]\n[writers]\n'
 
 
 @pytest.fixture
 def plugin(tmp_path):
-    with installed(tmp_path / "site", PLUGIN):
+    with installed(tmp_path / "site", CROPS):
         yield
 
 

@@ -17,8 +17,7 @@ from pipelines.config import load_config
 from pipelines.query import sql
 from pipelines.sweep import plot, render, sweep
 from pipelines.sweep_values import parse
-from tests.pipelines.author import AUTHOR
-from tests.pipelines.plugins import installed
+from tests.pipelines.plugins import AUTHOR, installed
 from tests.pipelines.scenes import QUICK, write_scenes
 
 # Six images: six dogs of 40 x 30 pixels, which both detectors see, and six people of 20 x 25, which only one does.

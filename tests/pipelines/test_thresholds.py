@@ -19,41 +19,9 @@ from pipelines.config import load_config
 from pipelines.decide.config import Consensus, Filters
 from pipelines.query import sql
 from pipelines.stages.decision import DecisionStage
-from tests.pipelines.author import AUTHOR
-from tests.pipelines.plugins import installed
+from tests.pipelines.plugins import AUTHOR, CROPS, READER, ROLES, installed
 from tests.pipelines.scenes import write_scenes
-from tests.pipelines.test_crops import PLUGIN
 
-READER = '''
-
-from engine.records import Readings
-
-
-@specialist("sign", "reader")
-class Sign:
-    """Reads one word in every image."""
-
-    class Config(SpecialistConfig):
-        pass
-
-    def __init__(self, config):
-        self.config = config
-
-    def load(self, device):
-        pass
-
-    def read(self, images):
-        quad = np.array([[4, 4, 40, 4, 40, 16, 4, 16]], np.float32)
-        return [Readings(quad, ["exit"], np.ones(1, np.float32)) for _ in images]
-'''
-ROLES = """
-[captioners.wordy]
-uses = "wordy"
-[scorers.fond]
-uses = "fond_of_fur"
-[readers.sign]
-uses = "sign"
-"""
 OPTIONS = Options(executor="local", shard_size=2, say=lambda _: None)
 
 
@@ -99,7 +67,7 @@ def others(value: Any, kind: Any) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = write_scenes(tmp_path_factory.mktemp("scenes"), 4, ROLES)
-    with installed(root / "site", PLUGIN + READER + AUTHOR):
+    with installed(root / "site", CROPS + READER + AUTHOR):
         config = load_config(str(root / "config.toml"), None)
         assert build(str(root / "images"), str(root / "out"), config, OPTIONS).quarantined == 0
         yield root

@@ -14,25 +14,15 @@ from tests.pipelines.plugins import installed
 from tests.pipelines.scenes import write_scenes
 
 PLUGIN = '''
-import numpy as np
-
-from engine.records import Groundings
-from specialists.base import SpecialistConfig, specialist
 from specialists.spacy_parser import SpacyParser
 
 
 @specialist("picky", "parser")
-class Picky:
+class Picky(Plain):
     """The shipped parser, but for one word."""
 
-    class Config(SpecialistConfig):
-        pass
-
-    def __init__(self, config):
-        self.parser = SpacyParser(SpacyParser.Config())
-        self.config = config
-
     def load(self, device):
+        self.parser = SpacyParser(SpacyParser.Config())
         self.parser.load(device)
 
     def parse(self, texts):
@@ -42,17 +32,8 @@ class Picky:
 
 
 @specialist("shy", "grounder")
-class Shy:
+class Shy(Plain):
     """Finds every phrase in the same place, but for one image."""
-
-    class Config(SpecialistConfig):
-        pass
-
-    def __init__(self, config):
-        self.config = config
-
-    def load(self, device):
-        pass
 
     def ground(self, images, phrases):
         if any(image.image_id == "0002.jpg" for image in images):
