@@ -315,6 +315,7 @@ def weigh(
         several = _distinct(voters, n, labels, said)
         for i in range(several):
             logs[i] = _log_seen(thing, presence, knows, parent, votes, looked[c], size, said[i])
+            # in line, because as a function of its own it takes so many arrays that the loop is a third slower
             for h in range(several):
                 apart = 0.0 if h == i else _log_wrong(error, rest, share, error_keys, above_keys, said[h], said[i])
                 for j in range(n):
