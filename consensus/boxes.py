@@ -6,7 +6,7 @@ things unless nearly identical and uncertain of their words, and human labels ar
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,35 @@ class BoxColumns:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """Which labels are rivals: two that some specialist knows, neither of which contains the other.
+
+    `known` (L,) has a bit for each specialist that knows the label (specialists of the same number modulo 64 share one),
+    `above` sorted narrow * L + broad of labels that contain others.
+    """
+
+    known: NDArray[np.uint64]
+    above: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, knows: NDArray[np.bool_], above: NDArray[np.int64]) -> "Words":
+        """From who `knows` (S, L) which label."""
+        bits = np.zeros(knows.shape[1], np.uint64)
+        for specialist, row in enumerate(knows):
+            bits |= row.astype(np.uint64) << np.uint64(specialist % 64)
+        return cls(bits, above)
+
+    def apart(self, labels: NDArray[np.integer]) -> bool:
+        """Whether all of these labels (n,) are known to be rivals of each other: one specialist knows every one."""
+        if not len(self.known) or len(self.above) or not len(labels):
+            return False
+        return bool(np.bitwise_and.reduce(self.known[labels]))
+
+
+NO_WORDS: Final = Words(np.zeros(0, np.uint64), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True, slots=True)
 class Clusters:
     """Clusters of group g stand at offsets[g]:offsets[g+1], in descending score, ties by coordinates.
 
@@ -110,12 +139,14 @@ def cluster(
     config: BoxFusionConfig,
     gold: NDArray[np.bool_] | None = None,
     alone: NDArray[np.bool_] | None = None,
+    words: "Words | None" = None,
 ) -> Clusters:
     """Our clusters of a shard; every box is in exactly one.
 
     Boxes are taken gold first, then by strength (score times the weight of the specialist, `weights` (specialists,)),
     then by coordinates. A box joins the cluster of highest IoU with the cluster's mean box (weighted by strength),
-    a shared label counting `label_bonus`, unless its specialist has a box there already. Such a twin joins, but moves
+    a shared label counting `label_bonus`, unless a label there is a rival (`words`; without, none is), or its specialist
+    has a box there already. Such a twin joins, but moves
     neither geometry nor score, if it is nearly identical and has the same label, or the specialist is not sure of both
     labels (`kernels._BOTH`): a surely seen "person" on a surely seen "chair" are two things. Rows
     marked `gold` (n,) found clusters whose geometry they fix, and never meet another gold row; rows marked `alone` (n,)
@@ -130,7 +161,7 @@ def cluster(
     if alone is not None:
         roles[alone] = kernels.ALONE
     strengths = np.maximum(_strengths(columns, weights), 0.0)
-    found = _run(columns, strengths, roles, config.iou, config.label_bonus, config.duplicate_iou, reference=False)
+    found = _run(columns, strengths, roles, config, words or NO_WORDS)
     members, member_offsets = found.members, found.member_offsets
     places, support = kernels.vote(
         member_offsets, members, _int(columns.specialists), _int(columns.labels), _float(columns.scores), strengths
@@ -162,7 +193,8 @@ def reference_fusion(
     skipped = (_float(columns.scores) < skip_threshold) | (area == 0.0)
     roles = np.where(skipped, kernels.SKIP, kernels.FUSE).astype(np.int8)
     strengths = _strengths(columns, weights)
-    found = _run(columns, strengths, roles, iou_threshold, 0.0, 0.0, reference=True)
+    plain = BoxFusionConfig(iou=iou_threshold, label_bonus=0.0, duplicate_iou=0.0)
+    found = _run(columns, strengths, roles, plain, NO_WORDS, reference=True)
     scores = _reference_scores(found, columns, strengths, _float(weights), conf_type)
     heads = found.members[found.member_offsets[:-1]]
     return _ranked(found, scores, _int(columns.labels)[heads], heads)
@@ -180,10 +212,9 @@ def _run(
     columns: BoxColumns,
     strengths: NDArray[np.float64],
     roles: NDArray[np.int8],
-    iou_threshold: float,
-    label_bonus: float,
-    duplicate_iou: float,
-    reference: bool,
+    config: BoxFusionConfig,
+    words: Words,
+    reference: bool = False,
 ) -> _Found:
     from consensus import kernels
 
@@ -194,8 +225,8 @@ def _run(
     else:
         order = kernels.canonical(_int(columns.offsets), roles != kernels.GOLD, strengths, boxes, labels, specialists)
     means, offsets, member_offsets, members = kernels.cluster(
-        boxes, order, _int(columns.offsets), strengths, _float(columns.scores), specialists, labels, roles,
-        iou_threshold, label_bonus, duplicate_iou, reference,
+        boxes, order, _int(columns.offsets), strengths, _float(columns.scores), specialists, labels, roles, words.known,
+        words.above, config.iou, config.label_bonus, config.duplicate_iou, reference, words.apart(labels),
     )  # fmt: skip
     return _Found(offsets, means, member_offsets, members)
 

@@ -101,6 +101,19 @@ def latest_first(offsets: NDArray[np.int64], strengths: NDArray[np.float64]) -> 
 
 
 @kernel
+def rivals(one: int, other: int, known: NDArray[np.uint64], above: NDArray[np.int64]) -> bool:
+    """Whether two labels name two things: some specialist knows both (`known`, a bit for each, empty: nobody does), and
+    neither contains the other (`above`, sorted narrow * L + broad)."""
+    if one == other or len(known) == 0 or (known[one] & known[other]) == 0:
+        return False
+    for key in (one * len(known) + other, other * len(known) + one):
+        at = np.searchsorted(above, key)
+        if at < len(above) and above[at] == key:
+            return False
+    return True
+
+
+@kernel
 def _meets(
     box: int,
     head: int,
@@ -109,14 +122,17 @@ def _meets(
     specialists: NDArray[np.int64],
     labels: NDArray[np.int64],
     scores: NDArray[np.float64],
+    known: NDArray[np.uint64],
+    above: NDArray[np.int64],
     duplicate_iou: float,
 ) -> tuple[bool, bool, bool]:
-    """Whether a member from `head` on has the box's label, is of its specialist, and whether one of those bars it: it is
-    elsewhere, or the specialist is sure of both names."""
+    """Whether a member from `head` on has the box's label, is of its specialist, and whether one bars it: its label is a
+    rival, or its specialist's own box is elsewhere, or the specialist is sure of both names."""
     same_label, twin, barred = False, False, False
     m = head
     while m >= 0:
         same_label = same_label or labels[m] == labels[box]
+        barred = barred or rivals(labels[m], labels[box], known, above)
         if specialists[m] == specialists[box]:
             twin = True
             overlap = iou(
@@ -143,6 +159,8 @@ def _join(
     open_: NDArray[np.bool_],
     means: NDArray[np.float64],
     near: NDArray[np.int64],
+    known: NDArray[np.uint64],
+    above: NDArray[np.int64],
     iou_threshold: float,
     label_bonus: float,
     duplicate_iou: float,
@@ -162,11 +180,53 @@ def _join(
         value = iou(means[c, 0], means[c, 1], means[c, 2], means[c, 3], x0, y0, x1, y1)
         if value + label_bonus <= best_value:
             continue
-        same_label, twin, barred = _meets(box, heads[c], following, boxes, specialists, labels, scores, duplicate_iou)
+        same_label, twin, barred = _meets(
+            box, heads[c], following, boxes, specialists, labels, scores, known, above, duplicate_iou
+        )
         if same_label:
             value += label_bonus
         if not barred and value > best_value:
             best, best_value, best_twin = c, value, twin
+    return best, best_twin
+
+
+@kernel
+def _join_own(
+    box: int,
+    newest: int,
+    older: NDArray[np.int64],
+    boxes: NDArray[np.float64],
+    specialists: NDArray[np.int64],
+    heads: NDArray[np.int64],
+    following: NDArray[np.int64],
+    open_: NDArray[np.bool_],
+    means: NDArray[np.float64],
+    iou_threshold: float,
+    duplicate_iou: float,
+) -> tuple[int, bool]:
+    """`_join` where all other labels are rivals: only the chain of clusters of the box's label from `newest` is tried."""
+    best, best_value, best_twin = -1, iou_threshold, False
+    c = newest
+    while c >= 0:
+        value = iou(
+            means[c, 0], means[c, 1], means[c, 2], means[c, 3],
+            boxes[box, 0], boxes[box, 1], boxes[box, 2], boxes[box, 3],
+        )  # fmt: skip
+        if open_[c] and (value > best_value or (value == best_value and best >= 0)):  # ties go to the oldest
+            twin, barred = False, False
+            m = heads[c]
+            while m >= 0:
+                if specialists[m] == specialists[box]:
+                    twin = True
+                    overlap = iou(
+                        boxes[m, 0], boxes[m, 1], boxes[m, 2], boxes[m, 3],
+                        boxes[box, 0], boxes[box, 1], boxes[box, 2], boxes[box, 3],
+                    )  # fmt: skip
+                    barred = barred or overlap < duplicate_iou
+                m = following[m]
+            if not barred:
+                best, best_value, best_twin = c, value, twin
+        c = older[c]
     return best, best_twin
 
 
@@ -218,15 +278,19 @@ def cluster(
     specialists: NDArray[np.int64],
     labels: NDArray[np.int64],
     roles: NDArray[np.int8],
+    known: NDArray[np.uint64],
+    above: NDArray[np.int64],
     iou_threshold: float,
     label_bonus: float,
     duplicate_iou: float,
     reference: bool,
+    apart: bool,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Assign every box to a cluster of its group, greedily in `order`.
 
     `order` (n,) lists the boxes of group g at offsets[g]:offsets[g+1], strongest first. A box joins the open
-    cluster with the highest IoU (plus `label_bonus` where a member has its label) above `iou_threshold`. With
+    cluster with the highest IoU (plus `label_bonus` where a member has its label) above `iou_threshold`, unless a
+    member's label is a rival of its own (`rivals`); `apart` says that all labels are rivals of each other. With
     `reference` only clusters of the same label match, specialists are ignored, and sums are rounded to float32
     as in ensemble_boxes, so that both decide alike.
 
@@ -238,13 +302,16 @@ def cluster(
     following = np.full(len(boxes), -1, np.int64)
     means, sums, totals = np.zeros((n, 4)), np.zeros((n, 4)), np.zeros(n)
     heads, tails, older = np.full(n, -1, np.int64), np.full(n, -1, np.int64), np.full(n, -1, np.int64)
-    newest = np.full(labels.max() + 1 if reference and n else 0, -1, np.int64)  # the last cluster of each label
+    chained = reference or apart
+    newest = np.full(labels.max() + 1 if chained and n else 0, -1, np.int64)  # the last cluster of each label
     open_, near = np.ones(n, np.bool_), np.empty(n + 1, np.int64)
     groups = np.zeros(len(offsets), np.int64)
     founded = 0
     for g in range(len(offsets) - 1):
         first = founded
-        newest[:] = -1
+        if chained:
+            for at in range(offsets[g], offsets[g + 1]):
+                newest[labels[order[at]]] = -1
         for at in range(offsets[g], offsets[g + 1]):
             b = order[at]
             if roles[b] == SKIP:
@@ -252,16 +319,21 @@ def cluster(
             c, twin = -1, False
             if reference:
                 c = _join_same(b, newest[labels[b]], older, boxes, means, iou_threshold)
+            elif roles[b] == FUSE and apart:
+                c, twin = _join_own(
+                    b, newest[labels[b]], older, boxes, specialists, heads, following, open_, means,
+                    iou_threshold - label_bonus, duplicate_iou,
+                )  # fmt: skip
             elif roles[b] == FUSE:
                 c, twin = _join(
-                    b, first, founded, boxes, specialists, labels, scores, heads, following, open_, means, near,
-                    iou_threshold, label_bonus, duplicate_iou,
+                    b, first, founded, boxes, specialists, labels, scores, heads, following, open_, means, near, known,
+                    above, iou_threshold, label_bonus, duplicate_iou,
                 )  # fmt: skip
             founder = c < 0
             if founder:
                 c, founded = founded, founded + 1
                 heads[c], open_[c] = b, roles[b] != ALONE
-                if reference:
+                if chained:
                     older[c], newest[labels[b]] = newest[labels[b]], c
             else:
                 following[tails[c]] = b

@@ -1,52 +1,55 @@
-"""Expectation-maximisation without labels: from what specialists said to how far each can be trusted.
+"""From what specialists said in a sample of shards to how far each can be trusted, without labels.
 
-`count` (`consensus.evidence`) looks at shards, each by itself; `merge` adds; `update` here sees only the sums. Pseudo-
-counts are weak and stand for what is true of detectors in general; each is worth the few boxes that it names.
+Three looks, each a sum over shards in whole numbers, so that their order changes no bit: how exact everybody is
+(`consensus.exactness`), which gives the weights; what the others say where each gives a score, which tells what its
+scores mean; and what the claims that follow are worth, where people drew. The model is that of `consensus.reliability`.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from numpy.typing import NDArray
 
-from consensus import evidence as e
-from consensus.boxes import BoxFusionConfig
-from consensus.evidence import F64, I64, Flags, Shard, Statistics, real
-from consensus.reliability import BINS, LOGIT_LIMIT, QUARTERS, SIZES, Model, Reliabilities
+from consensus import calibration, exactness
+from consensus.boxes import BoxColumns, BoxFusionConfig, Words, cluster
+from consensus.fusion import Claims, claims
+from consensus.reliability import BINS, SIZE_LIMITS, SIZES, Model, Reliabilities
 from engine.errors import ConfigError
 
-# what is assumed before anything is seen; _FALSE is of what a specialist says
-_RECALL, _FALSE, _RIGHT, _AGREES, _JOINS, _SPREAD = 0.6, 0.3, 0.85, 0.3, 0.02, 0.05
-# False boxes, and pairs of them, by which it is held that specialists who are no copies seldom imagine the same thing,
-# and seldom give that the same name: what two see in one place is a thing until much speaks against it.
-_ALONE: Final = 1000.0
-_KIN_ALONE: Final = 20.0
-_APART: Final = 200.0
-_LABELS: Final = 100.0  # boxes by which labels of things and of nothing are drawn to those of all
-# Boxes by which specialists are drawn to what they all are, if there are two: then nothing says which of them is right, and
-# left alone expectation-maximisation gives all to the one that seemed a little better.
-_TWO: Final = 200.0
-_BELIEVED, _BELIEVED_SLOPE = 0.9, 0.5  # of boxes that nobody can check are right, and what their scores say of them
-_LAX: Final = 100.0  # boxes by which a specialist's exactness at a quarter of its scores is drawn to that of all
-_ONCE: Final = 1.0  # an error seen so often teaches nothing, or every error would confirm itself (absolute discounting)
-_SLOPE: Final = 1.5  # log odds between a specialist's middle and its highest scores, where nobody else can tell
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+CELLS: Final = 1000  # of a histogram over scores
+_FIXED: Final = 2.0**24  # as in `consensus.exactness`
+_MEET: Final = 0.5  # IoU from which on two boxes tell how exact they are
+# How steeply weights follow exactness, as powers of what the frame and what pairs tell: of words, and of sides. Our
+# choice on `benchmarks real`, where half and twice as much cost 0.001 to 0.003 AP.
+_TRUST: Final = (1.5, 2.0)
+_EXACT: Final = (2.0, 4.0)
+_HIGH: Final = 0.4  # is a high score; of a specialist with less than _FEW of its mass there, the upper half of the mass is
+_FEW: Final = 0.05
+_SCALE: Final = 2.0  # times the median of all is the most that agreement with one specialist is scaled by: of a random
+# one it would be without bounds
 
 
-class LearningConfig(BaseModel):
-    """How reliabilities are learned. Every value is our choice."""
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Predictions of some images; rows marked `gold` (n,) are human, in images marked `judged` a human looked.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    `frames` (images, 2): width and height in pixels (None: unknown). `absent` (images, S): a specialist that gave no
+    answer for an image, so that its silence says nothing (None: nobody). `crowds`: boxes around groups that were not
+    told apart.
+    """
 
-    rounds: int = Field(
-        default=12, ge=1, description="rounds of expectation and maximisation, and again after lone votes were credited"
-    )
-    by_size: float = Field(
-        default=10.0, gt=0, description="things after which recall at a size is believed as much as recall over all"
-    )
-    by_label: float = Field(
-        default=10.0, gt=0, description="things after which recall of a label is believed as much as recall over all"
-    )
+    columns: BoxColumns
+    gold: Flags
+    judged: Flags
+    frames: F64 | None = None
+    absent: Flags | None = None
+    crowds: BoxColumns | None = None
 
 
 def estimate(
@@ -55,21 +58,14 @@ def estimate(
     labels: Sequence[str],
     knows: Flags,
     fusion: BoxFusionConfig,
-    config: LearningConfig | None = None,
     gold: Flags | None = None,
     above: Sequence[tuple[int, int]] = (),
 ) -> Reliabilities:
     """Reliabilities of `specialists` (S) from a sample of shards; no labels are needed.
 
     `knows` (S, L) says which labels a specialist can name, `gold` (S,) who is human, `above` holds (narrow, broad) label
-    numbers of words that contain others. Without a second opinion (one specialist, or copies of one) nothing can be
-    learned, and what is said is believed in the order of its scores. The order of shards, and of rows within an image,
-    changes no bit of the result.
-
-    Where only one specialist can see a thing at all, say the small ones, its lone votes can be explained in two ways: it
-    imagines them, or the others are blind. Left alone, expectation-maximisation falls for the first. So a score is taken
-    to mean the same at every size and whoever knows the label (`_false_boxes`), and half way lone votes are credited
-    with what their scores have come to mean where others could confirm them.
+    numbers of words that contain others. What people drew calibrates confidence. The order of shards, and of rows within
+    an image, changes no bit of the result.
 
     Raises:
         ConfigError: there are no specialists or no shards, or `knows` has another shape than specialists by labels.
@@ -84,212 +80,155 @@ def estimate(
         raise ConfigError(f"knows must be {n} specialists by {n_labels} labels, not {knows.shape}")
     from consensus.repeats import originals, repeated
 
-    config = config or LearningConfig()
     human = np.zeros(n, bool) if gold is None else gold
-    human_knows = np.asarray(knows[human].any(axis=0), bool)
     knows = knows.copy()
     for narrow, broad in above:  # whoever knows dogs can see what another calls an animal
         knows[:, broad] |= knows[:, narrow]
-    counted = np.sum([e.histogram(shard.columns, n) for shard in shards], axis=0)
+    counted = np.sum([_histogram(shard.columns, n) for shard in shards], axis=0)
     original = originals([shard.columns for shard in shards], n, counted, human)
-    votes = ~human & (original < 0)
-    shards = [e.without(shard, repeated(shard.columns, original)) for shard in shards]
-    model = _first(shards, counted, knows & votes[:, None], above)._replace(original=original)
-    if votes.sum() < 2 and not any(shard.judged.any() for shard in shards):
-        return Reliabilities(list(specialists), list(labels), _copied(_unchecked(model)))
-    model, trusted = _heard_once(shards, model, fusion)
-    precision = None
-    for turn in range(2 * config.rounds):
-        parts = []
-        for shard in shards:
-            weighed = e.weigh(shard, model, fusion)
-            if precision is not None and turn == config.rounds:
-                weighed = e.credit(shard, weighed, model, precision)
-            parts.append(e.count(shard, e.judge(shard, weighed, human_knows), model))
-        sums = e.merge(parts)
-        precision = _precision(real(sums.scores)[:, :, len(SIZES) :], _others_find(model))
-        model = _copied(update(sums, model, config, precision))
-        model = model._replace(score_llr=trusted * model.score_llr)
+    model = _unlearned(knows, above, original, ~human)
+    shards = [without(shard, repeated(shard.columns, original)) for shard in shards]
+    model = _weighed(shards, model, human, counted.sum(axis=1) > 0, fusion)
+    machines = [without(shard, shard.gold) for shard in shards]
+    model = _understood(machines, model, fusion)
+    found = [claims(m.columns, model, fusion, m.gold, None, m.absent, m.crowds) for m in machines]
+    model = _described(machines, found, model)
+    model = calibration.learned(shards, machines, found, model, human)
     return Reliabilities(list(specialists), list(labels), model)
 
 
-def _heard_once(shards: Sequence[Shard], model: Model, fusion: BoxFusionConfig) -> tuple[Model, F64]:
-    """The model with kin, and how far each specialist's scores are trusted (S, 1), before anything else is learned.
-
-    Kin are known from the start, for who is heard twice in the first round talks the others into its confusions.
-    """
-    first = [(shard, e.weigh(shard, model, fusion)) for shard in shards]
-    agreement = np.sum([e.support(shard, weighed, model) for shard, weighed in first], axis=0)
-    alike = np.sum([e.alike(weighed) for _, weighed in first], axis=0)
-    sides = np.sum([e.sides(shard, weighed, model) for shard, weighed in first], axis=0)
-    trusted = _trusted_scores(real(agreement))[:, None]
-    return model._replace(score_llr=trusted * model.score_llr, kin=_kin(real(alike), real(sides))), trusted
+def without(shard: Shard, rows: Flags) -> Shard:
+    """The shard but for some of its rows (n,)."""
+    c, kept = shard.columns, ~rows
+    offsets = np.concatenate([[0], np.cumsum(kept)])[c.offsets].astype(np.int64)
+    columns = BoxColumns(c.boxes[kept], c.scores[kept], c.specialists[kept], c.labels[kept], offsets)
+    return replace(shard, columns=columns, gold=shard.gold[kept])
 
 
-def _copied(model: Model) -> Model:
-    """A copy is all that its original is."""
-    source = np.where(model.original >= 0, model.original, np.arange(len(model.original)))
-    own = {
-        name: getattr(model, name)[source]
-        for name in ("recall", "founds", "right", "spread", "bias", "laxness", "ranks")
-    }
-    kin = np.maximum(model.kin[np.ix_(source, source)], (source[:, None] == source) & ~np.eye(len(source), dtype=bool))
-    return model._replace(**own, kin=kin)
-
-
-def _unchecked(model: Model) -> Model:
-    """What is assumed of specialists whom nobody else can confirm or contradict; their scores order their boxes."""
-    found = model.things * _RECALL
-    return model._replace(
-        founds=np.tile(found * (1 - _BELIEVED) / _BELIEVED, (len(model.right), 1)),
-        score_llr=model.score_llr * _BELIEVED_SLOPE / _SLOPE,
-    )
-
-
-def _first(shards: Sequence[Shard], counted: I64, knows: Flags, above: Sequence[tuple[int, int]]) -> Model:
-    """What is assumed before the first round: everyone alike, and higher scores better."""
+def _unlearned(knows: Flags, above: Sequence[tuple[int, int]], original: I64, machine: Flags) -> Model:
+    """Everyone alike, and scores as they are."""
     n, n_labels = knows.shape
-    said = np.sum([np.bincount(shard.columns.labels, minlength=n_labels) for shard in shards], axis=0)
-    share = (said + 1) / (said + 1).sum()
-    total = float(said.sum()) / (2 * max(int(knows.any(axis=1).sum()), 1) * len(SIZES))
+    alike = machine / max(int(machine.sum()), 1)
+    at = np.tile((np.arange(BINS) + 1) / BINS, (n, 1))
     return Model(
-        things=np.full(len(SIZES), total + 1),
-        share=share,
-        recall=np.full((n, len(SIZES), n_labels), _RECALL),
         knows=knows,
-        parent=np.full(n, -1),
-        tie=np.zeros(n),
-        founds=np.full((n, len(SIZES)), (total + 1) * _RECALL * _FALSE / (1 - _FALSE)),
-        joins=np.full((n, n), _JOINS),
-        noise_share=share,
-        noise_agrees=np.array([_AGREES]),
-        right=np.full(n, _RIGHT),
-        error_keys=np.zeros(0, np.int64),
-        error_share=np.zeros(0),
-        error_rest=np.ones(n_labels),
-        spread=np.full((n, len(SIZES), 4), _SPREAD**2),
-        bias=np.zeros((n, 4)),
-        laxness=np.ones((n, QUARTERS)),
-        kin=np.zeros((n, n)),
-        ranks=np.arange(n),
-        score_at=_quantiles(counted),
-        score_llr=np.tile(np.linspace(-_SLOPE, _SLOPE, BINS), (n, 1)),
         above_keys=np.sort(np.array([narrow * n_labels + broad for narrow, broad in above], np.int64)),
-        original=np.full(n, -1),
+        original=original,
+        edge=np.zeros(n),
+        side=np.zeros(n),
+        trust=alike,
+        exact=machine.astype(np.float64),
+        score_at=at,
+        agreed=at.copy(),
+        calibration=np.array([1.0, 1.0, 0.0]),
+        judged=np.zeros(1, np.int64),
+        recall=np.full((n, len(SIZES)), np.nan),
+        false_share=np.full(n, np.nan),
+        alone=np.full(n, np.nan),
+        gold_ap=np.full(n + 1, np.nan),
     )
 
 
-def _quantiles(histogram: I64) -> F64:
-    """The middle of each of BINS equal parts of every specialist's scores, as logits: (S, BINS)."""
-    edges = np.linspace(-LOGIT_LIMIT, LOGIT_LIMIT, e.GRID + 1)
-    centres = (edges[1:] + edges[:-1]) / 2
-    total = np.cumsum(histogram, axis=1)
-    wanted = (np.arange(BINS) + 0.5) / BINS
-    return np.stack([centres[np.searchsorted(row, wanted * row[-1])] if row[-1] else np.linspace(-3, 3, BINS)
-                     for row in total])  # fmt: skip
+def _weighed(shards: Sequence[Shard], model: Model, human: Flags, spoke: Flags, fusion: BoxFusionConfig) -> Model:
+    """The weights that follow from how exact everybody is; people help to tell, and have none."""
+    from consensus import pooling
 
-
-def update(sums: Statistics, model: Model, config: LearningConfig, precision: F64) -> Model:
-    """The M-step: the likeliest reliabilities given the sums, drawn to the pseudo-counts; `precision` (S, BINS)."""
-    n_labels = len(model.share)
-    mass, noise = real(sums.label_mass), real(sums.noise_mass)
-    said = (mass + noise + 1e-3) / (mass + noise + 1e-3).sum()
-    share, noise = mass + _LABELS * said, noise + _LABELS * said
-    rows = sums.error_keys // max(n_labels, 1)
-    wrong = real(sums.errors)
-    about = np.bincount(rows, wrong, minlength=n_labels)
-    again = np.maximum(wrong - _ONCE, 0.0)
-    named, agreeing = real(sums.named), real(sums.agreeing)
-    kin = _kin(real(sums.alike), real(sums.sides))
-    parent, tie = _tree(_tied(real(sums.together)))
-    spread, bias, laxness = _exactness(real(sums.sides), model, kin)
-    scores = real(sums.scores)
-    drawn = _TWO if model.knows.any(axis=1).sum() == 2 else 0.0
-    alone = (
-        _KIN_ALONE + (_ALONE - _KIN_ALONE) * (1 - kin) ** 4
-    )  # the nearer kin, the sooner it is believed that they join
+    n, loose = len(human), fusion.model_copy(update={"iou": _MEET, "label_bonus": 0.0})
+    words, parts = Words.of(model.knows, model.above_keys), []
+    for shard in shards:
+        c = shard.columns
+        clusters = cluster(c, np.ones(n), loose, None, None, words)
+        rows = pooling.votes(
+            clusters.member_offsets, clusters.members, np.asarray(c.specialists, np.int64), np.zeros(len(c), bool), n
+        )
+        boxes, scores = np.asarray(c.boxes, np.float64), np.asarray(c.scores, np.float64)
+        parts.append(exactness.sides(clusters, boxes, scores, rows, shard.frames))
+    told = exactness.merged(parts)
+    edge, side = exactness.from_frame(told), exactness.from_pairs(told)
+    counts = ~human & (model.original < 0) & spoke
+    if not counts.any():
+        return model._replace(edge=edge, side=side)
+    # n observers are n - 2 independent ones of each; two tell nothing of whose error a difference is
+    observers = int((counts | (human & spoke)).sum())
+    sure = max(observers - 2, 0) / observers
+    by_frame, by_pairs = edge / _typical(edge[counts]), (side / _typical(side[counts])) ** sure
+    trust, exact = (by_frame**-p * by_pairs**-q for p, q in (_TRUST, _EXACT))
+    who = np.where(model.original >= 0, model.original, np.arange(n))  # a copy is all that its original is
+    trust, exact = (np.where(human, 0.0, weight[who]) for weight in (trust, exact))
     return model._replace(
-        things=real(sums.things) + 0.5,
-        share=share / share.sum(),
-        recall=_recall(real(sums.found), real(sums.chances), config),
-        parent=parent,
-        tie=tie,
-        founds=_false_boxes(real(sums.founds), scores, precision, drawn) + 0.1,
-        joins=np.clip((real(sums.joined) + alone * _JOINS) / (real(sums.could_join) + alone), 0.002, 0.95),
-        noise_share=noise / noise.sum(),
-        noise_agrees=np.array([(agreeing[0] + _APART * _AGREES) / (agreeing[1] + _APART)]),
-        right=_right(named, drawn),
-        error_keys=sums.error_keys,
-        error_share=again / (about[rows] + 3),
-        error_rest=1 - np.bincount(rows, again, minlength=n_labels) / (about + 3),
-        spread=spread,
-        bias=bias,
-        laxness=laxness,
-        kin=kin,
-        ranks=np.argsort(np.argsort(spread.mean(axis=(1, 2)), kind="stable"), kind="stable"),
-        score_llr=_curves(scores.sum(axis=2)),
+        edge=edge[who],
+        side=side[who],
+        trust=trust / trust[counts].sum(),
+        exact=exact / exact[counts].max(),
     )
 
 
-def _others_find(model: Model) -> F64:
-    """How likely somebody else finds a thing of a size that this specialist could find: (S, 3)."""
-    weight = model.share * model.knows
-    weight = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
-    missed = 1 - (model.recall @ weight[:, :, None])[..., 0]
-    return np.stack([1 - np.prod(np.delete(missed, one, axis=0), axis=0) for one in range(len(missed))])
+def _typical(values: F64) -> float:
+    return float(np.exp(np.log(values).mean()))
 
 
-def _precision(scores: F64, confirmed: F64) -> F64:
-    """How often a box of each bin stands on a thing: (S, BINS), from counts (2, S, 3, BINS) of boxes on nothing and on
-    things, of labels that others know; each size counts as far as others could confirm it, `confirmed` (S, 3)."""
-    false, true = (scores * confirmed[None, :, :, None]).sum(axis=2)
-    overall = (true.sum(axis=1, keepdims=True) + 0.5) / ((true + false).sum(axis=1, keepdims=True) + 1)
-    return np.asarray((true + 2 * overall) / (true + false + 2))
+def _understood(machines: Sequence[Shard], model: Model, fusion: BoxFusionConfig) -> Model:
+    """What scores mean: for each specialist what the others say where it says something, by the score it gives."""
+    sums = np.sum([_agreement(shard, model, fusion) for shard in machines], axis=0)
+    boxes, mass, others = sums.astype(np.float64) / np.array([1.0, _FIXED, _FIXED])[:, None, None]
+    curves = [_curve(boxes[i], mass[i], others[i]) for i in range(len(model.trust))]
+    scales = np.array([_scale(boxes[i], mass[i], *curves[i]) for i in range(len(curves))])
+    told = boxes.sum(axis=1) > 0
+    most = _SCALE * float(np.median(scales[told])) if told.any() else 1.0
+    score_at = np.stack([at for at, _ in curves])
+    agreed = np.stack([np.minimum(value * min(k, most), 1.0) for (_, value), k in zip(curves, scales, strict=True)])
+    agreed = np.where(told[:, None], agreed, score_at)
+    return model._replace(score_at=score_at, agreed=agreed)
 
 
-def _right(named: F64, drawn: float) -> F64:
-    """How often each specialist names a thing rightly: (S,), from counts (2, S) of right and of all names."""
-    common = (named[0].sum() + 10 * _RIGHT) / (named[1].sum() + 10)
-    return np.asarray(np.clip((named[0] + 10 * _RIGHT + drawn * common) / (named[1] + 10 + drawn), 0.05, 0.995))
+def _agreement(shard: Shard, model: Model, fusion: BoxFusionConfig) -> I64:
+    """By specialist and cell of its scores: boxes that others could confirm, their scores, and the weighted mean of what
+    these others said there: (3, S, CELLS), the last two in fixed point."""
+    found = claims(shard.columns, model, fusion, shard.gold, None, shard.absent, shard.crowds)
+    n, rows = len(model.trust), found.rows
+    scores = np.asarray(shard.columns.scores, np.float64)
+    said = np.where(rows >= 0, scores[np.maximum(rows, 0)], 0.0) if len(scores) else np.zeros(rows.shape)
+    weight = found.eligible * model.trust
+    total, heard = weight.sum(axis=1), (said * weight).sum(axis=1)
+    out = np.zeros((3, n, CELLS), np.int64)
+    for i in range(n):
+        rest = total - weight[:, i]
+        at = np.flatnonzero((rows[:, i] >= 0) & (rest > 1e-9))
+        score = said[at, i]
+        others = (heard[at] - score * weight[at, i]) / rest[at]
+        cell = np.minimum((score * CELLS).astype(np.int64), CELLS - 1)
+        for part, values in enumerate((np.ones(len(at)), score, np.clip(others, 0.0, 1.0))):
+            whole = values if part == 0 else np.rint(values * _FIXED)
+            out[part, i] = np.bincount(cell, whole, minlength=CELLS).astype(np.int64)
+    return out
 
 
-def _false_boxes(founds: F64, scores: F64, precision: F64, drawn: float) -> F64:
-    """False things that each specialist imagined first, by size: (S, 3), from counts (2, S, 6, BINS).
-
-    As many of its boxes are false as their scores say, and it founded the share of these that it founded (S, 3) of all;
-    drawn to what all specialists imagine by so many boxes.
-    """
-    strata = (scores.sum(axis=0) * (1 - precision[:, None, :])).sum(axis=2)
-    expected = strata[:, : len(SIZES)] + strata[:, len(SIZES) :]
-    first = founds.sum(axis=1) / np.maximum(scores[0].sum(axis=(1, 2)), 1e-9)
-    false = expected * np.clip(first, 0, 1)[:, None]
-    said = scores.sum(axis=(0, 3))
-    said = said[:, : len(SIZES)] + said[:, len(SIZES) :]
-    each = said.sum(axis=1, keepdims=True)
-    common = float(false.sum() / max(each.sum(), 1e-9))
-    return np.asarray((false * each + drawn * common * said) / np.maximum(each + drawn, 1e-9))
-
-
-def _recall(found: F64, chances: F64, config: LearningConfig) -> F64:
-    """Recall from counts (S, 3, L): over all, then by size, times what is special about a label: (S, 3, L)."""
-    overall = (found.sum(axis=(1, 2)) + 1) / (chances.sum(axis=(1, 2)) + 2)
-    by_size = (found.sum(axis=2) + config.by_size * overall[:, None]) / (chances.sum(axis=2) + config.by_size)
-    expected = (chances * by_size[:, :, None]).sum(axis=1)
-    prior = config.by_label * overall[:, None]
-    special = (found.sum(axis=1) + prior) / (expected + prior)
-    return np.asarray(np.clip(by_size[:, :, None] * special[:, None, :], 0.02, 0.97))
+def _curve(boxes: F64, mass: F64, others: F64) -> tuple[F64, F64]:
+    """Rising scores (BINS,), and what others say there, rising too, in bins of equal mass of score: bins of equally many
+    boxes would lie nearly all among the lowest scores."""
+    whole = np.cumsum(mass)
+    cell = np.minimum((whole - mass / 2) / max(whole[-1], 1e-12) * BINS, BINS - 1).astype(np.int64)
+    n, x, y = (np.bincount(cell, column, minlength=BINS) for column in (boxes, mass, others))
+    used = n > 0
+    if not used.any():
+        line = (np.arange(BINS) + 1) / BINS
+        return line, line
+    at, value = x[used] / n[used], y[used] / n[used]
+    rising = _rising(value, n[used])
+    points = np.arange(BINS) - (BINS - len(at))  # the first one stands for bins that nobody is in
+    points = np.maximum(points, 0)
+    return at[points], rising[points]
 
 
-def _curves(counts: F64) -> F64:
-    """log likelihood ratio of each bin from counts (2, S, BINS) on nothing and on things, made monotone: (S, BINS)."""
-    false, true = counts
-    total_false, total_true = false.sum(axis=1, keepdims=True) + 0.5, true.sum(axis=1, keepdims=True) + 0.5
-    part = total_true / (total_true + total_false)
-    # two boxes that tell nothing in each bin, and a quarter of each neighbour
-    near = [np.pad(h, ((0, 0), (1, 1)), mode="edge") for h in (false, true)]
-    false, true = (0.25 * h[:, :-2] + 0.5 * h[:, 1:-1] + 0.25 * h[:, 2:] for h in near)
-    value = np.log((true + 2 * part) / (false + 2 * (1 - part))) - np.log(total_true / total_false)
-    return np.stack([_rising(row, weight) for row, weight in zip(value, true + false + 1e-3, strict=True)])
+def _scale(boxes: F64, mass: F64, at: F64, value: F64) -> float:
+    """What agreement has to be multiplied by for a specialist's higher scores to mean what they say."""
+    score = mass / np.maximum(boxes, 1e-12)
+    whole = np.cumsum(mass)
+    high = score >= _HIGH
+    if mass[high].sum() < _FEW * whole[-1]:
+        high = whole > whole[-1] / 2
+    agreed = np.interp(score, at, value)
+    return float(mass[high].sum() / max((agreed * boxes)[high].sum(), 1e-9)) if mass[high].any() else 1.0
 
 
 def _rising(values: F64, weights: F64) -> F64:
@@ -303,129 +242,49 @@ def _rising(values: F64, weights: F64) -> F64:
     return np.repeat([block[0] for block in blocks], [block[2] for block in blocks])
 
 
-def _kin(moments: F64, sides: F64) -> F64:
-    """How far two specialists say the same for other reasons than what is there, by scores or by sides: (S, S)."""
-    kin = np.maximum(_kin_by_scores(moments), _kin_by_sides(sides))
-    np.fill_diagonal(kin, 0.0)
-    return np.asarray(np.maximum(kin, kin.T))
+def _described(machines: Sequence[Shard], found: Sequence[Claims], model: Model) -> Model:
+    """What people are told of each: recall of what the others see, by size, false boxes, and what it alone claims."""
+    n = len(model.trust)
+    sums = np.sum([_counts(shard, claim, model) for shard, claim in zip(machines, found, strict=True)], axis=0)
+    sums = sums / _FIXED
+    seen, chances, said, true, alone, things = np.split(sums, [3, 6, 7, 8, 9])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall, false, lone = seen / chances, 1 - true / said, alone / things
+    who = np.where(model.original >= 0, model.original, np.arange(n))
+    return model._replace(recall=recall.T[who], false_share=false[0][who], alone=lone[0])
 
 
-def _kin_by_scores(moments: F64) -> F64:
-    """Squared correlation of two specialists' scores given what is there, drawn to 0 by ten boxes: (S, S)."""
-    mass, x, y, xx, yy, xy = np.swapaxes(moments, 0, 1)
-    safe = np.maximum(mass, 1e-9)
-    covariance = (xy - x * y / safe).sum(axis=0)
-    own = np.maximum(xx - x * x / safe, 0).sum(axis=0) * np.maximum(yy - y * y / safe, 0).sum(axis=0)
-    total = mass.sum(axis=0)
-    correlation = covariance / np.sqrt(own + 1e-9) * total / (total + 10)
-    return np.asarray(np.clip(correlation, 0, 1) ** 2)
+def _counts(shard: Shard, found: Claims, model: Model) -> I64:
+    """By specialist, in fixed point (10, S): 3 sizes of what the others claim and it claims too, 3 of what the others
+    claim, what its scores are taken for, how much of that is true, what it claims alone, and all that is claimed."""
+    from consensus import pooling
+
+    columns, rows = shard.columns, found.rows
+    meant = pooling.meaning(
+        np.asarray(columns.scores, np.float64), np.asarray(columns.specialists, np.int64), model.score_at, model.agreed
+    )
+    voted = rows >= 0
+    said = np.where(voted, meant[np.maximum(rows, 0)], 0.0) if len(meant) else np.zeros(rows.shape)
+    area = (found.boxes[:, 2] - found.boxes[:, 0]) * (found.boxes[:, 3] - found.boxes[:, 1])
+    size = np.eye(len(SIZES))[np.searchsorted(SIZE_LIMITS, area)]
+    weight = found.eligible * model.trust
+    total, heard = weight.sum(axis=1), (said * weight).sum(axis=1)
+    rest = total[:, None] - weight
+    others = np.where(rest > 1e-9, (heard[:, None] - said * weight) / np.maximum(rest, 1e-9), 0.0)
+    lone = voted & (voted.sum(axis=1, keepdims=True) == 1)
+    parts = [
+        *(size.T @ (others * voted)),
+        *(size.T @ (others * found.eligible)),
+        said.sum(axis=0),
+        (said * found.value[:, None]).sum(axis=0),
+        (lone * found.value[:, None]).sum(axis=0),
+        np.full(rows.shape[1], found.value.sum()),
+    ]
+    return np.asarray(np.rint(np.stack(parts) * _FIXED), np.int64)
 
 
-def _kin_by_sides(sides: F64) -> F64:
-    """The part of two specialists' variances that is missing in their differences, drawn to 0 by ten boxes: (S, S).
-
-    Of independent errors a - b has the variance of a plus that of b, so two others, c and d, tell that of a:
-    (|a - c|^2 + |a - d|^2 - |c - d|^2) / 2 (Gray and Allan 1974, the three-cornered hat). The least that any two others
-    tell counts, so that it takes all of them to make kin; with fewer than four specialists nothing is told.
-    """
-    n = len(sides)
-    pooled = sides.sum(axis=(2, 3, 4))
-    pooled = pooled + np.swapaxes(pooled, 0, 1)
-    mass = pooled[..., 0]
-    apart = np.where(mass > 0, pooled[..., 5:].mean(axis=2) / np.maximum(mass, 1e-9), np.inf)
-    with np.errstate(invalid="ignore"):
-        told = (apart[:, :, None] + apart[:, None, :] - apart[None]) / 2
-    kin = np.zeros((n, n))
-    for a in range(n):
-        for b in range(a):
-            others = np.delete(np.arange(n), [b, a])
-            own = [_least(told[one][np.ix_(others, others)]) for one in (a, b)]
-            if mass[a, b] > 0 and sum(own) > 0:
-                kin[a, b] = max(1 - apart[a, b] / sum(own), 0.0) * mass[a, b] / (mass[a, b] + 10)
-    return kin
-
-
-def _least(told: F64) -> float:
-    """The least finite variance off the diagonal; 0 where there is none."""
-    found = told[np.isfinite(told) & ~np.eye(len(told), dtype=bool)]
-    return max(float(found.min()), 0.0) if len(found) else 0.0
-
-
-def _trusted_scores(moments: F64) -> F64:
-    """How far a specialist's scores are evidence at all: (S,) in 0..1.
-
-    A score that has nothing to do with how others agree tells nothing; left alone, expectation-maximisation would
-    believe whatever it is told first. Nothing up to a correlation of one standard error, everything from three on; a
-    specialist whom nobody can confirm is believed, unless only copies of it are there to do so.
-    """
-    mass, x, y, xx, yy, xy, copied = moments
-    safe = np.maximum(mass, 1e-9)
-    spread = np.maximum(xx - x * x / safe, 0) * np.maximum(yy - y * y / safe, 0)
-    errors = (xy - x * y / safe) / np.sqrt(np.maximum(spread, 1e-9)) * np.sqrt(mass)
-    return np.asarray(np.where(spread > 1e-6, np.clip((errors - 1) / 2, 0, 1), copied < mass / 2))
-
-
-def _tied(sums: F64) -> F64:
-    """Correlation of presence beyond recall, drawn to 0 by five things: (S, S)."""
-    return np.asarray(np.clip(sums[0] / (sums[1] + 5), 0, 0.999))
-
-
-def _tree(tied: F64) -> tuple[I64, F64]:
-    """The tree of largest correlations, grown from specialist 0: parents (S,) (-1: none) and correlations (S,)."""
-    n = len(tied)
-    parent, tie = np.full(n, -1), np.zeros(n)
-    outside = np.arange(n) > 0
-    for _ in range(n - 1):
-        reach = np.where(outside[:, None] & ~outside[None, :], tied, -1.0)
-        child, closest = np.unravel_index(np.argmax(reach), reach.shape)
-        if tied[child, closest] > 0:
-            parent[child], tie[child] = closest, tied[child, closest]
-        outside[child] = False
-    return parent, tie
-
-
-def _exactness(sides: F64, model: Model, kin: F64) -> tuple[F64, F64, F64]:
-    """Variance (S, 3, 4), bias (S, 4) and laxness (S, QUARTERS) of sides from differences of pairs, for whom truth
-    cancels out.
-
-    A difference has the sum of two variances; expectation-maximisation splits it. Kin make the same errors, so what
-    they agree in says nothing.
-    """
-    n = len(model.right)
-    turned = np.transpose(sides, (1, 0, 2, 4, 3, 5)) * np.array([1.0] + [-1.0] * 4 + [1.0] * 4)
-    sides = sides + turned
-    trust = np.maximum(1 - 2 * kin, 0) * (1 - np.eye(n))
-    mass = sides[..., :1] * trust[:, :, None, None, None, None]
-    bias = _biases(sides.sum(axis=(3, 4)), trust)
-    squared = sides[..., 5:] / np.maximum(sides[..., :1], 1e-9)
-    v, lax = model.spread, model.laxness
-    bottom, by_score = mass.sum(axis=(1, 3, 4)), mass.sum(axis=(1, 2, 4))[..., 0]
-    for _ in range(20):
-        scale, level = lax[:, None, None, :, None, None], v[:, None, :, None, None, :]
-        own = scale * level
-        part = own / (own + np.transpose(own, (1, 0, 2, 4, 3, 5)))
-        expected = mass * (own * (1 - part) + part**2 * squared)
-        top = (expected / scale).sum(axis=(1, 3, 4))
-        lax = _laxness((expected / level).mean(axis=5).sum(axis=(1, 2, 4)), by_score)
-        pooled = (top.sum() + _SPREAD**2) / (4 * bottom.sum() + 1)
-        each = (top.sum(axis=(1, 2)) + 4 * pooled) / (4 * bottom.sum(axis=(1, 2)) + 4)
-        v = (top + 10 * each[:, None, None]) / (bottom + 10)
-    # only differences show, so the frame is that of the most exact
-    exact = (model.original < 0) / np.maximum(v, 1e-6).mean(axis=(1, 2))
-    return np.maximum(v, 1e-6), bias - exact @ bias / max(float(exact.sum()), 1e-9), lax
-
-
-def _laxness(squares: F64, mass: F64) -> F64:
-    """How much less exact a specialist is at each quarter of its scores, drawn to what is so for all: (S, QUARTERS)."""
-    common = (squares.sum(axis=0) + 1) / (mass.sum(axis=0) + 1)
-    lax = (squares + _LAX * common) / (mass + _LAX)
-    return np.asarray(lax / np.exp(np.log(lax).mean(axis=1, keepdims=True)))
-
-
-def _biases(sides: F64, trust: F64) -> F64:
-    """Shift (S, 4) of each specialist's sides against the others', drawn to 0 by twenty things."""
-    n = len(trust)
-    mass = (sides[..., 0].sum(axis=2)) * trust
-    shift = sides[..., 1:5].sum(axis=2) * trust[..., None]
-    laplacian = np.diag(mass.sum(axis=1) + 20) - mass
-    return np.asarray(np.linalg.solve(laplacian, shift.sum(axis=1))) if n else np.zeros((0, 4))
+def _histogram(columns: BoxColumns, n: int) -> I64:
+    """How many boxes of each specialist have a score in each cell: (S, CELLS)."""
+    cell = np.clip(np.asarray(columns.scores, np.float64) * CELLS, 0, CELLS - 1).astype(np.int64)
+    counted = np.bincount(np.asarray(columns.specialists, np.int64) * CELLS + cell, minlength=n * CELLS)
+    return np.asarray(counted.reshape(n, CELLS), np.int64)

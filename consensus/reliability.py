@@ -1,21 +1,23 @@
-"""What is known about every specialist, learned without labels, as a small table that a run keeps.
+"""What is known about every specialist, as a small table that a run keeps.
 
-The model. Boxes of different specialists that cover each other form a cluster, and a cluster is one thing or nothing.
+The model. Boxes of one word in one place are a claim. Each voter's score s is taken for m(s), the geometric mean of s and
+of what the others say where it is said (scaled alike for all): a score is nearly right to begin with, and who is often
+contradicted is believed less. The claim is false if all voices are wrong at once,
 
-- A thing of size z and label k is found by specialist s with probability recall[s, z, k], unless s does not know k (it
-  abstains). Two specialists that find the same things beyond what size and label explain are tied: the tree of largest
-  correlations (Chow and Liu 1968) lets the second say only what the first has not said.
-- A false thing is imagined first by one specialist (`founds`) and repeated by others with probability joins[s, t], so
-  that what two specialists imagine together is learned as such, and chance agreement stays rare.
-- The score of s multiplies the odds by exp(llr(score)), a monotone curve over the specialist's own quantiles.
-- s names a thing rightly with probability right[s]; errors are shared among labels as all specialists' errors are.
-- A side lies where the thing's does, shifted by bias[s, side], with variance spread[s, z, side] relative to the box,
-  times laxness[s, quarter of its scores]: boxes of low scores are less exact, in all specialists in much the same way.
-  Where two exact specialists have no third to judge them, that tells whose errors their differences are.
-- A specialist that repeats another's boxes or scores to the last bit is its copy: what it repeats is no vote.
-- Of two specialists with kin[s, t] in 0..1 the less exact one counts only 1 - kin in score, label and sides.
+    P(thing) = 1 - prod over voters of (1 - m)^(v w),
 
-Dawid and Skene (1979) is the ancestor; false things that are founded, kin, scores and sides are ours. Sizes are COCO's.
+where w are the weights of all who could have voted, adding up to 1 (the silent ones' are lost), and v is how many
+independent voices they are worth: those who learned from the same labels see and dream the same, so never more than
+`VOICES`, and no more than the weights leave (1 / sum of w^2). It is a pool of log odds of absence between "n independent
+voices" and "one voice heard n times" (Genest and Zidek 1986). A second claim of the word that overlaps a surer one is
+mostly the same thing, and a claim of another word in the same place is a rival with a probability of its own.
+
+Weights of words and of sides follow how exact a specialist is (`consensus.exactness`). Places are means of the voters'
+sides, weighed much more steeply, because the errors of those who see the same go together, and then nearly all weight
+belongs to the more exact (Bates and Granger 1969).
+
+Nothing here was told what is right. Where people drew boxes in some images (gold), they say what claims are worth, and
+confidence is calibrated by three numbers (beta calibration, Kull et al. 2017).
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,50 +36,38 @@ I64 = NDArray[np.int64]
 
 SIZES: Final = ("small", "medium", "large")
 SIZE_LIMITS: Final = (32.0**2, 96.0**2)  # square pixels; pycocotools, Params.areaRng
-BINS: Final = 12  # of equally many boxes: with 50 images a specialist has about 20 in each
-QUARTERS: Final = 4  # of these bins, three at a time
-LOGIT_LIMIT: Final = 14.0
+BINS: Final = 30  # of equal mass of scores
+VOICES: Final = 2.0  # our choice: of 1.5, 2, 2.5 and 3 the one whose claims were right as often as they say, on
+# `benchmarks real`, for any two to seven detectors
 
 
 class Model(NamedTuple):
-    """Reliabilities as arrays: S specialists, L labels, 3 sizes, 4 sides (x0, y0, x1, y1), E errors seen.
+    """S specialists, L labels, 3 sizes.
 
-    `things` (3,) expected number of true things by size; `share` (L,) of each label among them; `recall` (S, 3, L);
-    `knows` (S, L); `parent` (S,) of each specialist in the tree of presence (-1: none) and `tie` (S,) its correlation
-    with it; `founds` (S, 3) expected number of false things; `joins` (S, S) how likely the second repeats a false
-    thing of the first; `noise_share` (L,) of labels among false things; `noise_agrees` (1,) how often those who repeat
-    one also agree in its label; `right` (S,) how often a thing is named rightly; `error_keys` (E,) sorted true * L + said
-    and `error_share` (E,) of said among the errors about true, `error_rest` (L,) what is left for errors not seen;
-    `spread` (S, 3, 4) and `bias` (S, 4) relative to the box's width or height, `laxness` (S, QUARTERS) times which the
-    spread is at each quarter of the scores; `kin` (S, S) with 0 on the diagonal;
-    `ranks` (S,) 0 for the most exact specialist; `score_at` (S, BINS) ascending logits of scores and `score_llr`
-    (S, BINS) the log of how much more frequent such a score is on things than on nothing; `above_keys` sorted
-    narrow * L + broad of labels that contain others; `original` (S,) whom a specialist copies (-1: nobody).
+    `knows` (S, L); `above_keys` sorted narrow * L + broad of labels that contain others; `original` (S,) whom a
+    specialist copies (-1: nobody). `edge` and `side` (S,) how exact it is (`consensus.exactness`), from which follow
+    `trust` and `exact` (S,), the weights of its words and of its sides, 0 of people. `score_at` (S, BINS) rising scores
+    and `agreed` (S, BINS) what others say there. `calibration` (3,) of beta calibration, (1, 1, 0) where nobody told;
+    `judged` (1,) how many claims people judged. For people's eyes: `recall` (S, 3) of what others see, by size;
+    `false_share` (S,) of what it says; `alone` (S,) the part of all things that nobody else claims; `gold_ap` (S + 1,)
+    average precision on what people drew, of each specialist and, last, of the consensus (NaN: nobody drew).
     """
 
-    things: F64
-    share: F64
-    recall: F64
     knows: NDArray[np.bool_]
-    parent: I64
-    tie: F64
-    founds: F64
-    joins: F64
-    noise_share: F64
-    noise_agrees: F64
-    right: F64
-    error_keys: I64
-    error_share: F64
-    error_rest: F64
-    spread: F64
-    bias: F64
-    laxness: F64
-    kin: F64
-    ranks: I64
-    score_at: F64
-    score_llr: F64
     above_keys: I64
     original: I64
+    edge: F64
+    side: F64
+    trust: F64
+    exact: F64
+    score_at: F64
+    agreed: F64
+    calibration: F64
+    judged: I64
+    recall: F64
+    false_share: F64
+    alone: F64
+    gold_ap: F64
 
 
 # One row a number: which specialist (or both, or none), which property, where in its array, and the value.
@@ -91,13 +81,13 @@ SCHEMA: Final = pa.schema(
     ]
 )
 _NAMES: Final = "names"
-# Along what each array of a model lies: specialists, labels, sizes (z), bins of score, quarters of them (q), 4 sides, and lists (e).
+# Along what each array of a model lies: specialists, labels, sizes (z), bins of score, lists (e), and plain numbers.
 _AXES: Final = {
-    "things": "z", "share": "l", "recall": "szl", "knows": "sl", "parent": "s", "tie": "s", "founds": "sz",
-    "joins": "ss", "noise_share": "l", "noise_agrees": "1", "right": "s", "error_keys": "e", "error_share": "e",
-    "error_rest": "l", "spread": "sz4", "bias": "s4", "laxness": "sq", "kin": "ss", "ranks": "s", "score_at": "sb", "score_llr": "sb",
-    "above_keys": "e", "original": "s",
+    "knows": "sl", "above_keys": "e", "original": "s", "edge": "s", "side": "s", "trust": "s", "exact": "s",
+    "score_at": "sb", "agreed": "sb", "calibration": "3", "judged": "1", "recall": "sz", "false_share": "s",
+    "alone": "s", "gold_ap": "e",
 }  # fmt: skip
+_TYPES: Final = {"knows": np.bool_, "above_keys": np.int64, "original": np.int64, "judged": np.int64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +97,20 @@ class Reliabilities:
     specialists: list[str]
     labels: list[str]
     model: Model
+
+    def with_labels(
+        self, labels: Sequence[str], knows: NDArray[np.bool_], above: Sequence[tuple[int, int]]
+    ) -> "Reliabilities":
+        """With further labels (U), which the sample never met, behind its own: `knows` (S, U) says who can name them,
+        `above` holds all (narrow, broad) pairs of numbers among all labels."""
+        if not labels:
+            return self
+        n = len(self.labels) + len(labels)
+        model = self.model._replace(
+            knows=np.concatenate([self.model.knows, knows], axis=1),
+            above_keys=np.sort(np.array([narrow * n + broad for narrow, broad in above], np.int64)),
+        )
+        return Reliabilities(self.specialists, [*self.labels, *labels], model)
 
     def to_table(self) -> pa.Table:
         """Everything, as a table `SCHEMA`; `from_table` gives the same numbers back, bit by bit."""
@@ -135,7 +139,7 @@ class Reliabilities:
         n, n_labels = len(specialists), len(labels)
         try:
             arrays = {
-                kind: values[kinds == kind].reshape(_shape(kind, n, n_labels)).astype(_type(kind))
+                kind: values[kinds == kind].reshape(_shape(kind, n, n_labels)).astype(_TYPES.get(kind, np.float64))
                 for kind in Model._fields
             }
         except ValueError as error:
@@ -143,47 +147,37 @@ class Reliabilities:
         return cls(specialists, labels, Model(**arrays))
 
 
-def report(reliabilities: Reliabilities) -> Iterator[dict[str, str | float]]:
-    """For people: each specialist's recall by size, expected false boxes, exactness in pixels of 100, what only it
-    finds, and kin. People are left out: nothing is learned about them."""
+def report(reliabilities: Reliabilities) -> Iterator[dict[str, str | float | None]]:
+    """For people: one row for each specialist that is no person; None for what nobody could tell.
+
+    `recall_*` of what the others see, by size; `false_share` of what it says; `side_error` and `edge_error` in parts of
+    the box; `weight` of its word among all; `alone`, the part of all things that it alone claims; `copy_of`; and `gold_ap`,
+    its average precision (IoU 0.5, all words together) in images that people judged.
+    """
     m = reliabilities.model
     for i, name in enumerate(reliabilities.specialists):
-        known = m.knows[m.original[i] if m.original[i] >= 0 else i]  # a copy has no vote, but knows the same
-        if not known.any():
+        if m.trust[i] <= 0:
             continue
-        weight = m.share * known
-        recall = m.recall[i] @ weight / max(float(weight.sum()), 1e-12)
-        nearest = int(np.argmax(np.where(np.arange(len(m.kin)) == i, -1.0, m.kin[i])))
         yield {
             s.SPECIALIST: name,
-            **{f"recall_{size}": float(recall[z]) for z, size in enumerate(SIZES)},
-            "false_share": float(m.founds[i].sum() / (m.founds[i].sum() + m.things @ recall)),
-            "right_label": float(m.right[i]),
-            "side_error": float(np.sqrt(m.spread[i].mean())),
-            "score_tells": float(m.score_llr[i, -1] - m.score_llr[i, 0]),
-            "alone": _alone(m, i),
-            "nearest": reliabilities.specialists[nearest],
-            "nearest_kin": float(m.kin[i, nearest]),
+            **{f"recall_{size}": _told(m.recall[i, z]) for z, size in enumerate(SIZES)},
+            "false_share": _told(m.false_share[i]),
+            "side_error": float(m.side[i]),
+            "edge_error": float(m.edge[i]),
+            "weight": float(m.trust[i]),
+            "alone": _told(m.alone[i]),
+            "copy_of": reliabilities.specialists[m.original[i]] if m.original[i] >= 0 else None,
+            "gold_ap": _told(m.gold_ap[i]),
         }
 
 
-def _alone(m: Model, one: int) -> float:
-    """What part of all things this specialist finds and nobody else."""
-    found = m.recall * m.knows[:, None, :]
-    others = np.prod(1 - np.delete(found, one, axis=0), axis=0)
-    things = m.things[:, None] * m.share
-    return float((found[one] * others * things).sum() / max(float(things.sum()), 1e-12))
+def _told(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _shape(kind: str, n: int, n_labels: int) -> tuple[int, ...]:
-    lengths = {"s": n, "l": n_labels, "z": len(SIZES), "b": BINS, "q": QUARTERS, "4": 4, "1": 1, "e": -1}
+    lengths = {"s": n, "l": n_labels, "z": len(SIZES), "b": BINS, "3": 3, "1": 1, "e": -1}
     return tuple(lengths[axis] for axis in _AXES[kind])
-
-
-def _type(kind: str) -> type:
-    if kind == "knows":
-        return np.bool_
-    return np.int64 if kind in ("parent", "ranks", "error_keys", "above_keys", "original") else np.float64
 
 
 def _owners(kind: str, shape: tuple[int, ...], axis: str, names: Sequence[str]) -> Sequence[str | None]:

@@ -1,0 +1,129 @@
+"""What people's boxes in a few images say of the confidence of all others: beta calibration, and how good everybody is."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consensus.boxes import BoxColumns
+from consensus.fusion import Claims, unasked
+from consensus.reliability import Model
+
+if TYPE_CHECKING:
+    from consensus.learning import Shard
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+CELLS: Final = 1000  # of histograms of confidence, half of them below 0.1
+_IOU: Final = 0.5  # from which on a claim is the thing that people drew
+_PRIOR: Final = np.diag([5.0, 5.0, 0.5])  # claims by which the three numbers are drawn to (1, 1, 0); our choice
+_NONE: Final = np.array([1.0, 1.0, 0.0])
+_STEPS: Final = 50
+
+
+def learned(
+    shards: Sequence["Shard"], machines: Sequence["Shard"], found: Sequence[Claims], model: Model, human: Flags
+) -> Model:
+    """The model with what people's boxes in judged images say of its claims, and of each specialist's alone.
+
+    `machines` are the shards without people's rows, `found` their claims; claims of labels that no person knows, and in
+    crowds, are left out.
+    """
+    if not human.any() or not any(shard.judged.any() for shard in shards):
+        return model
+    n = len(human)
+    told = np.zeros((n + 1, 2, CELLS), np.int64)
+    things = 0
+    for shard, rest, claim in zip(shards, machines, found, strict=True):
+        gold, drawn = _gold(shard), np.zeros((n + 1, 2, CELLS), np.int64)
+        drawn[n] = _judged(
+            shard, gold, claim.clusters.offsets, claim.boxes, claim.labels, claim.value, claim, model, human
+        )
+        for i in np.flatnonzero(~human & (model.trust > 0)):
+            own = rest.columns.specialists == i
+            offsets = np.concatenate([[0], np.cumsum(own)])[rest.columns.offsets].astype(np.int64)
+            columns = rest.columns
+            drawn[i] = _judged(shard, gold, offsets, np.asarray(columns.boxes[own], np.float64),
+                               np.asarray(columns.labels[own], np.int64),
+                               np.asarray(columns.scores[own], np.float64), None, model, human)  # fmt: skip
+        told += drawn
+        things += len(gold)
+    precision = np.array([_average_precision(told[i], things) for i in range(n + 1)])
+    precision[:n][human | (model.trust <= 0)] = np.nan
+    return model._replace(calibration=_beta(told[n]), judged=np.array([told[n].sum()], np.int64), gold_ap=precision)
+
+
+def _gold(shard: "Shard") -> BoxColumns:
+    """People's boxes, by image."""
+    c, gold = shard.columns, shard.gold
+    offsets = np.concatenate([[0], np.cumsum(gold)])[c.offsets].astype(np.int64)
+    return BoxColumns(c.boxes[gold], c.scores[gold], c.specialists[gold], c.labels[gold], offsets)
+
+
+def _judged(
+    shard: "Shard",
+    gold: BoxColumns,
+    offsets: I64,
+    boxes: F64,
+    labels: I64,
+    value: F64,
+    claim: Claims | None,
+    model: Model,
+    human: Flags,
+) -> I64:
+    """How many claims that people could judge are wrong and right, by cells of confidence: (2, CELLS)."""
+    from consensus import pooling
+
+    groups = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    order = np.lexsort((np.arange(len(value)), -value, groups))
+    n_labels = model.knows.shape[1]
+    right = pooling.hits(
+        offsets, order, np.ascontiguousarray(boxes), labels, gold.offsets, np.ascontiguousarray(gold.boxes, np.float64),
+        np.asarray(gold.labels, np.int64), model.above_keys, n_labels, _IOU,
+    )  # fmt: skip
+    known = model.knows[human].any(axis=0)
+    counts = shard.judged[groups] & known[labels] & (labels >= 0)
+    if claim is not None and shard.crowds is not None:
+        looked = unasked(claim.clusters, len(human), None, shard.crowds, model.above_keys, n_labels)
+        counts &= looked[:, human].all(axis=1) | right
+    cell = _cell(value)
+    return np.stack([np.bincount(cell[counts & hit], minlength=CELLS) for hit in (~right, right)])
+
+
+def _cell(value: F64) -> I64:
+    """Cells of confidences (k,): square roots, because most claims are of little confidence."""
+    return np.minimum(np.sqrt(np.clip(value, 0.0, 1.0)) * CELLS, CELLS - 1).astype(np.int64)
+
+
+def _beta(told: I64) -> F64:
+    """The three numbers of beta calibration by Newton's method from how many claims are wrong and right (2, CELLS); the
+    first two are positive, so that order stays."""
+    centre = ((np.arange(CELLS) + 0.5) / CELLS) ** 2
+    x = np.column_stack([np.log(centre), -np.log1p(-centre), np.ones(CELLS)])
+    total, right = told.sum(axis=0).astype(np.float64), told[1].astype(np.float64)
+    if not total.any():
+        return _NONE.copy()
+    numbers = _NONE.copy()
+    for _ in range(_STEPS):
+        p = 1.0 / (1.0 + np.exp(-x @ numbers))
+        slope = x.T @ (total * p - right) + _PRIOR @ (numbers - _NONE)
+        bend = (x * (total * p * (1.0 - p))[:, None]).T @ x + _PRIOR
+        step = np.linalg.solve(bend, slope)
+        numbers = numbers - step
+        numbers[:2] = np.maximum(numbers[:2], 0.05)
+        if np.abs(step).max() < 1e-10:
+            break
+    return numbers
+
+
+def _average_precision(told: I64, things: int) -> float:
+    """Average precision of claims (2, CELLS wrong and right) of so many things, all words together; NaN of nothing."""
+    if not things:
+        return float("nan")
+    wrong, right = np.cumsum(told[:, ::-1], axis=1)
+    precision = right / np.maximum(wrong + right, 1)
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((best * told[1, ::-1]).sum() / things)
