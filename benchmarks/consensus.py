@@ -22,18 +22,18 @@ from numpy.typing import NDArray
 
 from benchmarks._measures import Judge, Said
 from benchmarks._simulated import CHARACTERS, Truth, columns_of, knows, look
-from consensus.boxes import BoxColumns, BoxFusionConfig, reference_fusion
-from consensus.evidence import Shard
+from consensus.boxes import BoxColumns, reference_fusion
 from consensus.fusion import Fused, fuse
-from consensus.learning import estimate
+from consensus.learning import Shard, estimate
 from consensus.reliability import Reliabilities
+from pipelines.decide.objects import ObjectsConfig
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 SETS = {"coco50": "coco50/instances.json", "coco100": "coco100/instances_val2014_100.json"}
 RESULTS = ("instances_val2014_fakebbox100_results.json", "instances_val2014_fakesegm100_results.json")
 IOUS = (0.4, 0.5, 0.6, 0.7)
 CONF_TYPES = ("avg", "max", "box_and_model_avg", "absent_model_aware_avg")
-FUSION = BoxFusionConfig()
+FUSION = ObjectsConfig().fusion
 FEW = (("steady",), ("steady", "sharp"), ("steady", "loud"), ("half", "steady"), ("steady", "sharp", "loud"))
 
 

@@ -5,7 +5,7 @@ things unless nearly identical and uncertain of their words, and human labels ar
 `ensemble_boxes.weighted_boxes_fusion` (Solovyev et al. 2021, arXiv:1910.13302); it exists to be compared with.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -58,6 +58,15 @@ class BoxColumns:
     def groups(self) -> NDArray[np.int64]:
         """For each box its group: (n,)."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    def only(self, rows: NDArray[np.bool_]) -> "BoxColumns":
+        """The rows (n,) that are marked, in the same groups."""
+        offsets = np.concatenate([[0], np.cumsum(rows)])[self.offsets].astype(np.int64)
+        return BoxColumns(self.boxes[rows], self.scores[rows], self.specialists[rows], self.labels[rows], offsets)
+
+    def labelled(self, labels: NDArray[np.integer]) -> "BoxColumns":
+        """The same boxes with other labels (n,)."""
+        return replace(self, labels=labels)
 
     def check_finite(self) -> None:
         """Nothing can be weighed by a number that is none, and everything beside it would be lost with it.

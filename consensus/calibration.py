@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from consensus.boxes import BoxColumns
 from consensus.fusion import Claims, unasked
-from consensus.reliability import Model
+from consensus.reliability import UNTOLD, Model
 
 if TYPE_CHECKING:
     from consensus.learning import Shard
@@ -38,29 +38,20 @@ def learned(
     told = np.zeros((n + 1, 2, CELLS), np.int64)
     things = 0
     for shard, rest, claim in zip(shards, machines, found, strict=True):
-        gold, drawn = _gold(shard), np.zeros((n + 1, 2, CELLS), np.int64)
+        gold, drawn = shard.columns.only(shard.gold), np.zeros((n + 1, 2, CELLS), np.int64)
         drawn[n] = _judged(
             shard, gold, claim.clusters.offsets, claim.boxes, claim.labels, claim.value, claim, model, human
         )
         for i in np.flatnonzero(~human & (model.trust > 0)):
-            own = rest.columns.specialists == i
-            offsets = np.concatenate([[0], np.cumsum(own)])[rest.columns.offsets].astype(np.int64)
-            columns = rest.columns
-            drawn[i] = _judged(shard, gold, offsets, np.asarray(columns.boxes[own], np.float64),
-                               np.asarray(columns.labels[own], np.int64),
-                               np.asarray(columns.scores[own], np.float64), None, model, human)  # fmt: skip
+            own = rest.columns.only(rest.columns.specialists == i)
+            boxes, labels = np.asarray(own.boxes, np.float64), np.asarray(own.labels, np.int64)
+            scores = np.asarray(own.scores, np.float64)
+            drawn[i] = _judged(shard, gold, own.offsets, boxes, labels, scores, None, model, human)
         told += drawn
         things += len(gold)
     precision = np.array([_average_precision(told[i], things) for i in range(n + 1)])
-    precision[:n][human | (model.trust <= 0)] = np.nan
+    precision[:n][human | (model.trust <= 0)] = UNTOLD
     return model._replace(calibration=_beta(told[n]), judged=np.array([told[n].sum()], np.int64), gold_ap=precision)
-
-
-def _gold(shard: "Shard") -> BoxColumns:
-    """People's boxes, by image."""
-    c, gold = shard.columns, shard.gold
-    offsets = np.concatenate([[0], np.cumsum(gold)])[c.offsets].astype(np.int64)
-    return BoxColumns(c.boxes[gold], c.scores[gold], c.specialists[gold], c.labels[gold], offsets)
 
 
 def _judged(
@@ -84,7 +75,7 @@ def _judged(
         offsets, order, np.ascontiguousarray(boxes), labels, gold.offsets, np.ascontiguousarray(gold.boxes, np.float64),
         np.asarray(gold.labels, np.int64), model.above_keys, n_labels, _IOU,
     )  # fmt: skip
-    known = model.knows[human].any(axis=0)
+    known: Flags = np.asarray(model.knows[human].any(axis=0))
     counts = shard.judged[groups] & known[labels] & (labels >= 0)
     if claim is not None and shard.crowds is not None:
         looked = unasked(claim.clusters, len(human), None, shard.crowds, model.above_keys, n_labels)
@@ -95,7 +86,7 @@ def _judged(
 
 def _cell(value: F64) -> I64:
     """Cells of confidences (k,): square roots, because most claims are of little confidence."""
-    return np.minimum(np.sqrt(np.clip(value, 0.0, 1.0)) * CELLS, CELLS - 1).astype(np.int64)
+    return np.asarray(np.minimum(np.sqrt(np.clip(value, 0.0, 1.0)) * CELLS, CELLS - 1), np.int64)
 
 
 def _beta(told: I64) -> F64:
@@ -120,9 +111,9 @@ def _beta(told: I64) -> F64:
 
 
 def _average_precision(told: I64, things: int) -> float:
-    """Average precision of claims (2, CELLS wrong and right) of so many things, all words together; NaN of nothing."""
+    """Average precision of claims (2, CELLS wrong and right) of so many things, all words together."""
     if not things:
-        return float("nan")
+        return UNTOLD
     wrong, right = np.cumsum(told[:, ::-1], axis=1)
     precision = right / np.maximum(wrong + right, 1)
     best = np.maximum.accumulate(precision[::-1])[::-1]

@@ -26,6 +26,7 @@ _ON_EDGE: Final = 1.5  # pixels from the edge within which a side lies on it: to
 _SURE: Final = 0.1  # score from which on a box can tell
 _SHORT: Final = 0.3  # of the box's side is the most that one side counts for, in the frame
 _APART: Final = 0.25  # and in a difference
+_BOXES: Final = 10.0  # in which two met by which kin are drawn to strangers
 _SIDES: Final = 20.0  # sides by which what the frame tells of a specialist is drawn to what it tells of all
 _LEAST: Final = 0.01  # of the box's side is as exact as anybody is held to be
 _SWEEPS: Final = 200
@@ -83,7 +84,7 @@ def from_frame(told: Sides) -> F64:
     return np.asarray((short + _SIDES * common) / (seen + _SIDES))
 
 
-def from_pairs(told: Sides) -> F64:
+def from_pairs(told: Sides, related: F64) -> F64:
     """Standard deviation of each specialist's sides, in parts of the box's, from differences of pairs: (S,).
 
     The least squares of differences less the two variances, none of them negative, each difference weighed by how many
@@ -91,14 +92,43 @@ def from_pairs(told: Sides) -> F64:
     """
     squares, boxes = told.apart / _FIXED
     mean = np.where(boxes > 0, squares / np.maximum(boxes, 1.0), 0.0)
-    weight = np.where(mean > 0, boxes / np.maximum(mean, _LEAST**2) ** 2, 0.0)
+    weight = np.where(mean > 0, boxes / np.maximum(mean, _LEAST**2) ** 2, 0.0) * np.maximum(1 - 2 * related, 0.0)
     total = weight.sum(axis=1)
     variance = np.full(len(mean), mean[boxes > 0].mean() / 2 if (boxes > 0).any() else _LEAST**2)
     for _ in range(_SWEEPS):
         for a in range(len(variance)):
             if total[a] > 0:
                 variance[a] = max((weight[a] @ (mean[a] - variance)) / total[a], 0.0)
-    return np.sqrt(np.maximum(variance, _LEAST**2))
+    return np.asarray(np.sqrt(np.maximum(variance, _LEAST**2)))
+
+
+def kin(told: Sides) -> F64:
+    """How far two specialists err alike: the part of their two variances that is missing in their differences, drawn to 0
+    by `_BOXES` boxes: (S, S), 0 on the diagonal.
+
+    What any two others, c and d, tell of a is (|a - c|^2 + |a - d|^2 - |c - d|^2) / 2; the least of that counts, so that
+    it takes all of them to make kin. With fewer than four specialists nothing is told.
+    """
+    squares, boxes = told.apart / _FIXED
+    apart = np.where(boxes > 0, squares / np.maximum(boxes, 1e-9), np.inf)
+    n = len(apart)
+    with np.errstate(invalid="ignore"):
+        each = (apart[:, :, None] + apart[:, None, :] - apart[None]) / 2
+    found = np.zeros((n, n))
+    for a in range(n):
+        for b in range(a):
+            others = np.delete(np.arange(n), [b, a])
+            own = sum(_least(each[one][np.ix_(others, others)]) for one in (a, b))
+            if boxes[a, b] > 0 and own > 0:
+                alike = max(1 - apart[a, b] / own, 0.0) * boxes[a, b] / (boxes[a, b] + _BOXES)
+                found[a, b] = found[b, a] = alike
+    return found
+
+
+def _least(told: F64) -> float:
+    """The least finite variance off the diagonal; 0 where there is none."""
+    found = told[np.isfinite(told) & ~np.eye(len(told), dtype=bool)]
+    return max(float(found.min()), 0.0) if len(found) else 0.0
 
 
 def _fixed(values: F64) -> I64:

@@ -103,8 +103,10 @@ def claims(
     says, said = np.asarray(columns.specialists, np.int64), np.asarray(columns.labels, np.int64)
     scores, boxes = np.asarray(columns.scores, np.float64), np.ascontiguousarray(columns.boxes, np.float64)
     ignored = gold | repeated(columns, model.original)
+    if alone is not None:
+        ignored |= alone
     meant = pooling.meaning(scores, says, model.score_at, model.agreed)
-    strength = np.where(ignored & ~gold, 0.0, meant)  # so a repeat moves nothing
+    strength = np.where(ignored & ~gold, 0.0, meant)  # so what has no vote moves nothing
     words = Words.of(model.knows, model.above_keys)
     clusters = cluster(replace(columns, scores=strength), model.exact, fusion, gold, alone, words)
     rows = pooling.votes(clusters.member_offsets, clusters.members, says, ignored, n)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from consensus import calibration, exactness
 from consensus.boxes import BoxColumns, BoxFusionConfig, Words, cluster
 from consensus.fusion import Claims, claims
-from consensus.reliability import BINS, SIZE_LIMITS, SIZES, Model, Reliabilities
+from consensus.reliability import BINS, SIZE_LIMITS, SIZES, UNTOLD, Model, Reliabilities
 from engine.errors import ConfigError
 
 F64 = NDArray[np.float64]
@@ -29,7 +29,9 @@ _MEET: Final = 0.5  # IoU from which on two boxes tell how exact they are
 # choice on `benchmarks real`, where half and twice as much cost 0.001 to 0.003 AP.
 _TRUST: Final = (1.5, 2.0)
 _EXACT: Final = (2.0, 4.0)
-_HIGH: Final = 0.4  # is a high score; of a specialist with less than _FEW of its mass there, the upper half of the mass is
+_HIGH: Final = (
+    0.4  # is a high score; of a specialist with less than _FEW of its mass there, the upper half of the mass is
+)
 _FEW: Final = 0.05
 _SCALE: Final = 2.0  # times the median of all is the most that agreement with one specialist is scaled by: of a random
 # one it would be without bounds
@@ -99,10 +101,7 @@ def estimate(
 
 def without(shard: Shard, rows: Flags) -> Shard:
     """The shard but for some of its rows (n,)."""
-    c, kept = shard.columns, ~rows
-    offsets = np.concatenate([[0], np.cumsum(kept)])[c.offsets].astype(np.int64)
-    columns = BoxColumns(c.boxes[kept], c.scores[kept], c.specialists[kept], c.labels[kept], offsets)
-    return replace(shard, columns=columns, gold=shard.gold[kept])
+    return replace(shard, columns=shard.columns.only(~rows), gold=shard.gold[~rows])
 
 
 def _unlearned(knows: Flags, above: Sequence[tuple[int, int]], original: I64, machine: Flags) -> Model:
@@ -116,16 +115,17 @@ def _unlearned(knows: Flags, above: Sequence[tuple[int, int]], original: I64, ma
         original=original,
         edge=np.zeros(n),
         side=np.zeros(n),
+        kin=np.zeros((n, n)),
         trust=alike,
         exact=machine.astype(np.float64),
         score_at=at,
         agreed=at.copy(),
         calibration=np.array([1.0, 1.0, 0.0]),
         judged=np.zeros(1, np.int64),
-        recall=np.full((n, len(SIZES)), np.nan),
-        false_share=np.full(n, np.nan),
-        alone=np.full(n, np.nan),
-        gold_ap=np.full(n + 1, np.nan),
+        recall=np.full((n, len(SIZES)), UNTOLD),
+        false_share=np.full(n, UNTOLD),
+        alone=np.full(n, UNTOLD),
+        gold_ap=np.full(n + 1, UNTOLD),
     )
 
 
@@ -144,20 +144,23 @@ def _weighed(shards: Sequence[Shard], model: Model, human: Flags, spoke: Flags, 
         boxes, scores = np.asarray(c.boxes, np.float64), np.asarray(c.scores, np.float64)
         parts.append(exactness.sides(clusters, boxes, scores, rows, shard.frames))
     told = exactness.merged(parts)
-    edge, side = exactness.from_frame(told), exactness.from_pairs(told)
+    kin = exactness.kin(told)
+    edge, side = exactness.from_frame(told), exactness.from_pairs(told, kin)
     counts = ~human & (model.original < 0) & spoke
     if not counts.any():
-        return model._replace(edge=edge, side=side)
+        return model._replace(edge=edge, side=side, kin=kin)
     # n observers are n - 2 independent ones of each; two tell nothing of whose error a difference is
     observers = int((counts | (human & spoke)).sum())
     sure = max(observers - 2, 0) / observers
     by_frame, by_pairs = edge / _typical(edge[counts]), (side / _typical(side[counts])) ** sure
     trust, exact = (by_frame**-p * by_pairs**-q for p, q in (_TRUST, _EXACT))
+    trust = trust / (1.0 + kin[:, counts].sum(axis=1))  # who is heard twice counts once
     who = np.where(model.original >= 0, model.original, np.arange(n))  # a copy is all that its original is
     trust, exact = (np.where(human, 0.0, weight[who]) for weight in (trust, exact))
     return model._replace(
         edge=edge[who],
         side=side[who],
+        kin=kin,
         trust=trust / trust[counts].sum(),
         exact=exact / exact[counts].max(),
     )
@@ -188,19 +191,26 @@ def _agreement(shard: Shard, model: Model, fusion: BoxFusionConfig) -> I64:
     n, rows = len(model.trust), found.rows
     scores = np.asarray(shard.columns.scores, np.float64)
     said = np.where(rows >= 0, scores[np.maximum(rows, 0)], 0.0) if len(scores) else np.zeros(rows.shape)
-    weight = found.eligible * model.trust
-    total, heard = weight.sum(axis=1), (said * weight).sum(axis=1)
+    others, rest = _others(said, found.eligible, model)
     out = np.zeros((3, n, CELLS), np.int64)
     for i in range(n):
-        rest = total - weight[:, i]
-        at = np.flatnonzero((rows[:, i] >= 0) & (rest > 1e-9))
+        at = np.flatnonzero((rows[:, i] >= 0) & rest[:, i])
         score = said[at, i]
-        others = (heard[at] - score * weight[at, i]) / rest[at]
         cell = np.minimum((score * CELLS).astype(np.int64), CELLS - 1)
-        for part, values in enumerate((np.ones(len(at)), score, np.clip(others, 0.0, 1.0))):
+        for part, values in enumerate((np.ones(len(at)), score, others[at, i])):
             whole = values if part == 0 else np.rint(values * _FIXED)
             out[part, i] = np.bincount(cell, whole, minlength=CELLS).astype(np.int64)
     return out
+
+
+def _others(said: F64, eligible: Flags, model: Model) -> tuple[F64, Flags]:
+    """The weighted mean of what all others than each specialist say (k, S) of each claim, kin left out as far as they are
+    kin, and whether there are any who could have: (k, S) each."""
+    apart = (1.0 - model.kin) * (1.0 - np.eye(len(model.trust)))
+    weight = eligible * model.trust
+    rest = weight @ apart
+    mean = ((said * weight) @ apart) / np.where(rest > 1e-9, rest, 1.0)
+    return np.where(rest > 1e-9, np.clip(mean, 0.0, 1.0), 0.0), rest > 1e-9
 
 
 def _curve(boxes: F64, mass: F64, others: F64) -> tuple[F64, F64]:
@@ -214,7 +224,7 @@ def _curve(boxes: F64, mass: F64, others: F64) -> tuple[F64, F64]:
         line = (np.arange(BINS) + 1) / BINS
         return line, line
     at, value = x[used] / n[used], y[used] / n[used]
-    rising = _rising(value, n[used])
+    rising = _rising(value, n[used].astype(np.float64))
     points = np.arange(BINS) - (BINS - len(at))  # the first one stands for bins that nobody is in
     points = np.maximum(points, 0)
     return at[points], rising[points]
@@ -248,10 +258,13 @@ def _described(machines: Sequence[Shard], found: Sequence[Claims], model: Model)
     sums = np.sum([_counts(shard, claim, model) for shard, claim in zip(machines, found, strict=True)], axis=0)
     sums = sums / _FIXED
     seen, chances, said, true, alone, things = np.split(sums, [3, 6, 7, 8, 9])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall, false, lone = seen / chances, 1 - true / said, alone / things
+    recall, false, lone = _share(seen, chances), _share(said - true, said), _share(alone, things)
     who = np.where(model.original >= 0, model.original, np.arange(n))
     return model._replace(recall=recall.T[who], false_share=false[0][who], alone=lone[0])
+
+
+def _share(part: F64, whole: F64) -> F64:
+    return np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), UNTOLD)
 
 
 def _counts(shard: Shard, found: Claims, model: Model) -> I64:
@@ -267,10 +280,7 @@ def _counts(shard: Shard, found: Claims, model: Model) -> I64:
     said = np.where(voted, meant[np.maximum(rows, 0)], 0.0) if len(meant) else np.zeros(rows.shape)
     area = (found.boxes[:, 2] - found.boxes[:, 0]) * (found.boxes[:, 3] - found.boxes[:, 1])
     size = np.eye(len(SIZES))[np.searchsorted(SIZE_LIMITS, area)]
-    weight = found.eligible * model.trust
-    total, heard = weight.sum(axis=1), (said * weight).sum(axis=1)
-    rest = total[:, None] - weight
-    others = np.where(rest > 1e-9, (heard[:, None] - said * weight) / np.maximum(rest, 1e-9), 0.0)
+    others, _ = _others(said, found.eligible, model)
     lone = voted & (voted.sum(axis=1, keepdims=True) == 1)
     parts = [
         *(size.T @ (others * voted)),

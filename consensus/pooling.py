@@ -1,6 +1,8 @@
 """The compiled loops that make claims of clusters. The model is described in `consensus.reliability`. Import this module
 late, as `consensus.kernels`."""
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,9 @@ from consensus.kernels import iou, kernel
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+
+
+_SURE: Final = 0.99  # is as sure as one voice can make anything
 
 
 @kernel
@@ -102,7 +107,7 @@ def pool(
             if row >= 0:
                 n_votes += 1
                 only = row
-                doubt += trust[s] * np.log(1.0 - min(meant[row], 0.98))
+                doubt += trust[s] * np.log(1.0 - _SURE * meant[row])
                 weight = exact[s] * meant[row] + 1e-12
                 sides += weight
                 for j in range(4):

@@ -37,6 +37,7 @@ I64 = NDArray[np.int64]
 SIZES: Final = ("small", "medium", "large")
 SIZE_LIMITS: Final = (32.0**2, 96.0**2)  # square pixels; pycocotools, Params.areaRng
 BINS: Final = 30  # of equal mass of scores
+UNTOLD: Final = -1.0  # what nobody could tell
 VOICES: Final = 2.0  # our choice: of 1.5, 2, 2.5 and 3 the one whose claims were right as often as they say, on
 # `benchmarks real`, for any two to seven detectors
 
@@ -46,11 +47,13 @@ class Model(NamedTuple):
 
     `knows` (S, L); `above_keys` sorted narrow * L + broad of labels that contain others; `original` (S,) whom a
     specialist copies (-1: nobody). `edge` and `side` (S,) how exact it is (`consensus.exactness`), from which follow
-    `trust` and `exact` (S,), the weights of its words and of its sides, 0 of people. `score_at` (S, BINS) rising scores
+    `trust` and `exact` (S,), the weights of its words and of its sides, 0 of people; `kin` (S, S) how far two err alike,
+    0 on the diagonal. `score_at` (S, BINS) rising scores
     and `agreed` (S, BINS) what others say there. `calibration` (3,) of beta calibration, (1, 1, 0) where nobody told;
     `judged` (1,) how many claims people judged. For people's eyes: `recall` (S, 3) of what others see, by size;
     `false_share` (S,) of what it says; `alone` (S,) the part of all things that nobody else claims; `gold_ap` (S + 1,)
-    average precision on what people drew, of each specialist and, last, of the consensus (NaN: nobody drew).
+    average precision on what people drew, of each specialist and, last, of the consensus. `UNTOLD` is what
+    nobody could tell.
     """
 
     knows: NDArray[np.bool_]
@@ -58,6 +61,7 @@ class Model(NamedTuple):
     original: I64
     edge: F64
     side: F64
+    kin: F64
     trust: F64
     exact: F64
     score_at: F64
@@ -83,7 +87,7 @@ SCHEMA: Final = pa.schema(
 _NAMES: Final = "names"
 # Along what each array of a model lies: specialists, labels, sizes (z), bins of score, lists (e), and plain numbers.
 _AXES: Final = {
-    "knows": "sl", "above_keys": "e", "original": "s", "edge": "s", "side": "s", "trust": "s", "exact": "s",
+    "knows": "sl", "above_keys": "e", "original": "s", "edge": "s", "side": "s", "kin": "ss", "trust": "s", "exact": "s",
     "score_at": "sb", "agreed": "sb", "calibration": "3", "judged": "1", "recall": "sz", "false_share": "s",
     "alone": "s", "gold_ap": "e",
 }  # fmt: skip
@@ -151,8 +155,8 @@ def report(reliabilities: Reliabilities) -> Iterator[dict[str, str | float | Non
     """For people: one row for each specialist that is no person; None for what nobody could tell.
 
     `recall_*` of what the others see, by size; `false_share` of what it says; `side_error` and `edge_error` in parts of
-    the box; `weight` of its word among all; `alone`, the part of all things that it alone claims; `copy_of`; and `gold_ap`,
-    its average precision (IoU 0.5, all words together) in images that people judged.
+    the box; `weight` of its word among all; `alone`, the part of all things that it alone claims; `copy_of`; `kin`, how far
+    it errs as its nearest does; and `gold_ap`, its average precision (IoU 0.5, all words together) in images that people judged.
     """
     m = reliabilities.model
     for i, name in enumerate(reliabilities.specialists):
@@ -167,12 +171,13 @@ def report(reliabilities: Reliabilities) -> Iterator[dict[str, str | float | Non
             "weight": float(m.trust[i]),
             "alone": _told(m.alone[i]),
             "copy_of": reliabilities.specialists[m.original[i]] if m.original[i] >= 0 else None,
+            "kin": float(m.kin[i].max()) if len(m.kin) > 1 else 0.0,
             "gold_ap": _told(m.gold_ap[i]),
         }
 
 
 def _told(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return None if value < 0 else float(value)
 
 
 def _shape(kind: str, n: int, n_labels: int) -> tuple[int, ...]:

@@ -303,7 +303,7 @@ class _Builder:
         self.made.append(
             Estimate(
                 decide.RELIABILITY,
-                3,
+                4,
                 (INGEST, *detect, *alike),
                 reliability.SCHEMA,
                 self.config.consensus.reliability.sample,

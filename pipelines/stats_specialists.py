@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 DEFINITIONS: Final = {
-    "reliability": "learned without labels from a sample of shards. recall: of things of COCO's small, medium and large "
-    "sizes; false: part of its boxes that it imagined first; named: things named rightly; side: error of a box's side, "
-    "in parts of the box; score: how much more its highest scores say than its lowest, in log odds; only it: part of "
-    "all things that nobody else would find; nearest: whose scores go with its own, and how far (1: a copy); nobody: "
-    "a dash.",
+    "reliability": "learned from a sample of shards. recall: how much it finds of what the others see, of COCO's small, "
+    "medium and large sizes; false: part of what it says that is held to be false; side: error of a box's side, in parts "
+    "of the box, by differences of three and more; edge: how far it stays short of the image's edge where others lie on it; "
+    "weight: of its word among all; only it: part of all things that it alone claims; people: average precision (IoU "
+    "0.5, all words together) in images where people drew; copy of: whose boxes it repeats.",
     "missed": "words of the texts and phrases of sure regions (confidence at least 0.5, found by another detector) "
     "that a detector missed far more often than others: its share of misses with the word and without (one-sided "
     "binomial test, p < 0.001 after Bonferroni; at least 10 regions).",
@@ -30,7 +30,6 @@ _SURE: Final = 0.5
 _LEAST: Final = 10
 _P_VALUE: Final = 0.001
 _SHOWN: Final = 5
-_KIN: Final = 0.005  # less is printed as 0.00
 
 
 def reliability(out: str) -> list[dict[str, Any]]:
@@ -44,14 +43,11 @@ def reliability(out: str) -> list[dict[str, Any]]:
         found = list_sidecars(store, node).newest.get(SAMPLE) if node.name == RELIABILITY else None
         if found is not None:
             learned = Reliabilities.from_table(sidecar.read(store, f"{node.folder}/{found.filename}").table)
-            return [_rounded(row) for row in report(learned)]
+            return [
+                {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
+                for row in report(learned)
+            ]
     return []
-
-
-def _rounded(row: Mapping[str, str | float]) -> dict[str, Any]:
-    """A row of the report for people; nobody is nearest where none of the others is kin."""
-    rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
-    return rounded if float(row["nearest_kin"]) >= _KIN else rounded | {"nearest": None, "nearest_kin": None}
 
 
 _MISSED: Final = f"""

@@ -75,10 +75,12 @@ def _agreement(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _reliability(rows: Sequence[Mapping[str, Any]]) -> Table:
-    heads = ["detector", "recall\nsmall", "recall\nmedium", "recall\nlarge", "false", "named", "side", "score", "only it",
-             "nearest", ""]  # fmt: skip
-    names = ("recall_small", "recall_medium", "recall_large", "false_share", "right_label", "side_error", "score_tells",
-             "alone", "nearest", "nearest_kin")  # fmt: skip
+    heads = ["detector", "recall\nsmall", "recall\nmedium", "recall\nlarge", "false", "side", "edge", "weight", "only it"]
+    names = ["recall_small", "recall_medium", "recall_large", "false_share", "side_error", "edge_error", "weight", "alone"]
+    for name, head in (("gold_ap", "people"), ("copy_of", "copy of")):
+        if any(row[name] is not None for row in rows):
+            names.append(name)
+            heads.append(head)
     return filled("Reliability of detectors, learned", heads, ((r["specialist"], *map(r.get, names)) for r in rows), 1)
 
 

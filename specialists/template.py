@@ -44,13 +44,16 @@ Quote = tuple[str, float, float]  # what is read, and the centre of its quad as 
 class TemplateConfig(SpecialistConfig):
     """How much a text may list."""
 
+    min_confidence: float = Field(
+        0.5, ge=0.0, le=1.0, description="things of less confidence are not spoken of (our choice: likelier there than not)"
+    )
     kinds_detailed: int = Field(4, ge=1, description="kinds of things listed in a detailed text")
     kinds_more_detailed: int = Field(8, ge=1, description="kinds of things listed in a more detailed text")
     places: int = Field(6, ge=0, description="kinds whose place is told in a more detailed text")
     quotes: int = Field(5, ge=0, description="readings quoted in a text")
 
 
-@specialist("template", "writer", pixels=False, licence="AGPL-3.0-or-later", revision=2)
+@specialist("template", "writer", pixels=False, licence="AGPL-3.0-or-later", revision=3)
 class Template:
     """Composes detailed texts from accepted regions, their places, readings and the brief caption."""
 
@@ -70,7 +73,7 @@ class Template:
         return [self._compose(scene) for scene in scenes]
 
     def _compose(self, scene: Scene) -> Composition:
-        kinds, quotes = kinds_of(scene), quotes_of(scene)[: self.config.quotes]
+        kinds, quotes = kinds_of(scene, self.config.min_confidence), quotes_of(scene)[: self.config.quotes]
         told: list[tuple[Granularity, list[Tree]]] = []
         if kinds or quotes:
             short, long = _detailed(kinds, quotes, self.config), _more_detailed(kinds, quotes, self.config)

@@ -125,15 +125,15 @@ class Kind:
         return replace(tree.having("obj", before=before), regions=self.rows, number=number)
 
 
-def kinds_of(scene: Scene) -> list[Kind]:
-    """The things in the scene by label, those that cover most of the image first."""
+def kinds_of(scene: Scene, least: float = 0.0) -> list[Kind]:
+    """The things in the scene by label, those that cover most of the image first; of a score of at `least` so much."""
     regions = scene.regions
     size = np.array([scene.width, scene.height] * 2, np.float64)
     crowd = np.zeros(len(regions.labels), np.bool_) if regions.crowd is None else regions.crowd
     members: dict[str, list[int]] = {}
     for i, label in enumerate(regions.labels):
         name = name_of(label)
-        if name:
+        if name and regions.scores[i] >= least:
             members.setdefault(name, []).append(i)
     kinds = []
     for name, rows in members.items():

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from consensus.vocabulary import Vocabulary
 from filters.phrases import PhraseFilterConfig
-from filters.regions import RegionFilterConfig
+from filters.regions import RegionFilterConfig, ThingFilterConfig
 from filters.texts import TextFilterConfig
 from pipelines.decide.groundings import GroundingsConfig
 from pipelines.decide.images import ImageFilterConfig
@@ -127,7 +127,7 @@ class Filters(_Table):
     """What is rejected."""
 
     images: ImageFilterConfig = Field(ImageFilterConfig(), description="images, with all that is said about them")
-    objects: RegionFilterConfig = Field(_REGIONS.objects, description="regions of detectors")
+    objects: ThingFilterConfig = Field(_REGIONS.objects, description="regions of detectors")
     writing: RegionFilterConfig = Field(_REGIONS.writing, description="text regions of readers")
     region_text: RegionTextFilters = Field(RegionTextFilters(), description="texts of regions")
     texts: TextFilters = Field(TextFilters(), description="texts of images")

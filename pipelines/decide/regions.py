@@ -11,7 +11,7 @@ from engine.grouped import Frames, Grouped, interleave
 from filters import regions as region_filters
 from filters.decision import Decision, first
 from filters.region_checks import RegionColumns
-from filters.regions import RegionFilterConfig
+from filters.regions import RegionFilterConfig, ThingFilterConfig
 from filters.registry import ask
 from pipelines.decide import columns as c
 from pipelines.decide.clusters import numbered
@@ -23,7 +23,7 @@ class RegionsConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    objects: RegionFilterConfig = Field(default=RegionFilterConfig(), description="limits on objects")
+    objects: ThingFilterConfig = Field(default=ThingFilterConfig(), description="limits on objects")
     writing: RegionFilterConfig = Field(default=RegionFilterConfig(), description="limits on text regions")
 
 

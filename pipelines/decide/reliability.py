@@ -9,13 +9,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from consensus.boxes import BoxColumns, BoxFusionConfig
-from consensus.evidence import Shard
-from consensus.learning import estimate
+from consensus.learning import Shard, estimate
 from consensus.reliability import SCHEMA, Reliabilities
-from consensus.unmet import with_unmet
 from consensus.vocabulary import Vocabulary
 from engine import schema as s
-from engine.grouped import Grouped
+from engine.grouped import Frames, Grouped
 from pipelines.decide import columns as c
 from pipelines.decide import said
 from pipelines.decide.likeness import aliases
@@ -42,10 +40,12 @@ class _Heard:
     names: list[str]
     gold: NDArray[np.bool_]
     absent: NDArray[np.bool_]
+    crowds: BoxColumns
+    frames: Frames
 
 
 def learn(
-    shards: Iterable[tuple[int, Mapping[str, Grouped], Answered, Sequence[pa.Table]]],
+    shards: Iterable[tuple[Frames, Mapping[str, Grouped], Answered, Sequence[pa.Table]]],
     specialists: Sequence[str],
     min_score: float,
     fusion: BoxFusionConfig,
@@ -54,7 +54,7 @@ def learn(
     vocabulary: Vocabulary,
     min_likeness: float = 1.0,
 ) -> pa.Table:
-    """The reliabilities of `specialists` (a table `consensus.reliability.SCHEMA`) from shards: (images, detections,
+    """The reliabilities of `specialists` (a table `consensus.reliability.SCHEMA`) from shards: (frames, detections,
     `Answered`, LIKENESS of scorers). Words that `vocabulary` does not know become others by `pipelines.decide.likeness`;
     rows of the kind ALIAS say which, each as a line of a vocabulary.
 
@@ -64,8 +64,8 @@ def learn(
     names = sorted(specialists)
     heard: list[_Heard] = []
     told: list[pa.Table] = []
-    for n, detections, answered, alike in shards:
-        heard.append(_heard(detections, n, min_score, gold, answered))
+    for frames, detections, answered, alike in shards:
+        heard.append(_heard(detections, frames, min_score, gold, answered))
         told += alike
     lines = aliases(told, vocabularies, vocabulary, min_likeness)
     vocabulary = vocabulary.extended(lines)
@@ -105,29 +105,28 @@ def reconciled(
     number |= {name: len(known.labels) + i for i, name in enumerate(sorted(unmet))}
     everything = [*known.labels, *labels]
     knows = _knows(specialists, labels, vocabularies, vocabulary)
-    whole = with_unmet(known, labels, knows, _above(everything, vocabulary) if labels else ())
+    whole = known.with_labels(labels, knows, _above(everything, vocabulary) if labels else ())
     return whole, np.array([number[vocabulary.name(word)] for word in words], np.int64)
 
 
 def _heard(
-    detections: Mapping[str, Grouped], n_images: int, min_score: float, gold: frozenset[str], answered: Answered
+    detections: Mapping[str, Grouped], frames: Frames, min_score: float, gold: frozenset[str], answered: Answered
 ) -> _Heard:
-    given = said.objects(detections, n_images, min_score, gold)
-    kept, columns = given.early.kept, given.columns
-    before = np.concatenate([[0], np.cumsum(kept)])
-    part = BoxColumns(columns.boxes[kept], columns.scores[kept], columns.specialists[kept], columns.labels[kept],
-                      before[columns.offsets].astype(np.int64))  # fmt: skip
-    return _Heard(part, given.names, given.gold[kept], c.absent(given.pool.names, answered, n_images))
+    given = said.objects(detections, len(frames.ids), min_score, gold)
+    kept = given.early.kept
+    absent = c.absent(given.pool.names, answered, len(frames.ids))
+    crowds = given.columns.only(given.crowd)
+    return _Heard(given.columns.only(kept), given.names, given.gold[kept], absent, crowds, frames)
 
 
 def _shard(heard: _Heard, number: Mapping[str, int], vocabulary: Vocabulary) -> Shard:
-    columns = heard.columns
     concepts = np.array([number[vocabulary.name(word)] for word in heard.names], np.int64)
-    labels = concepts[columns.labels] if len(concepts) else columns.labels
+    columns, crowds = (part.labelled(concepts[part.labels]) if len(concepts) else part
+                       for part in (heard.columns, heard.crowds))  # fmt: skip
     judged = np.zeros(len(columns.offsets) - 1, bool)
     judged[columns.groups()[heard.gold]] = True
-    named = BoxColumns(columns.boxes, columns.scores, columns.specialists, labels, columns.offsets)
-    return Shard(named, heard.gold, judged, heard.absent)
+    sizes = np.column_stack([heard.frames.widths, heard.frames.heights]).astype(np.float64)
+    return Shard(columns, heard.gold, judged, sizes, heard.absent, crowds)
 
 
 def _words_for(heard: Iterable[_Heard], vocabularies: Vocabularies, vocabulary: Vocabulary) -> list[str]:

@@ -28,8 +28,8 @@ _QUAD = 8
 class Said:
     """Predictions of one kind. `columns.labels` number the distinct `names` (labels or readings, normalised).
 
-    `words` are labels or readings as they were said, `gold` (n,) marks usable rows of people, and `early` says which
-    rows take no part, and why.
+    `words` are labels or readings as they were said, `gold` (n,) marks usable rows of people, `crowd` (n,) boxes around
+    groups that were not told apart, and `early` says which rows take no part, and why.
     """
 
     pool: c.Pool
@@ -37,6 +37,7 @@ class Said:
     names: list[str]
     words: pa.Array
     gold: NDArray[np.bool_]
+    crowd: NDArray[np.bool_]
     early: Decision
 
 
@@ -48,9 +49,9 @@ def objects(detections: Mapping[str, Grouped], n_images: int, min_score: float, 
     """
     pool = c.pool(detections, s.PREDICTED_REGIONS, n_images)
     labels, names = c.numbered(c.normal(pool.table.column(s.LABEL)))
-    crowd = reject(c.flags(pool.table.column(s.CROWD)), "crowd")
-    boxes = c.box_matrix(pool.table)
-    return _said(pool, boxes, labels, names, pool.table.column(s.LABEL), min_score, gold, crowd)
+    boxes, crowd = c.box_matrix(pool.table), c.flags(pool.table.column(s.CROWD))
+    words = pool.table.column(s.LABEL)
+    return _said(pool, boxes, labels, names, words, min_score, gold, crowd, reject(crowd, "crowd"))
 
 
 def writing(
@@ -69,7 +70,8 @@ def writing(
     trimmed = c.flat(pc.utf8_trim_whitespace(pc.fill_null(pool.table.column(s.TEXT), "")))
     texts, names = c.numbered(trimmed)
     boxes = quad_to_box(flat.reshape(-1, _QUAD))
-    return _said(pool, boxes, texts, names, trimmed, min_score, gold, text_filters.empty(trimmed)), quads
+    nowhere = np.zeros(len(boxes), bool)
+    return _said(pool, boxes, texts, names, trimmed, min_score, gold, nowhere, text_filters.empty(trimmed)), quads
 
 
 def _said(
@@ -80,6 +82,7 @@ def _said(
     words: c.Array,
     min_score: float,
     gold: frozenset[str],
+    crowd: NDArray[np.bool_],
     earlier: Decision,
 ) -> Said:
     human = np.array([name in gold for name in pool.names], bool)
@@ -89,4 +92,6 @@ def _said(
     early = first([earlier, region_filters.degenerate(boxes), weak])
     finite = np.nan_to_num(boxes, posinf=0.0, neginf=0.0)  # the rest was rejected as degenerate
     columns = BoxColumns(finite, np.nan_to_num(scores), pool.specialist, labels, pool.rows.offsets)
-    return Said(pool, columns, names, c.flat(words), is_gold & early.kept, early)
+    return Said(
+        pool, columns, names, c.flat(words), is_gold & early.kept, crowd & np.isfinite(boxes).all(axis=1), early
+    )

@@ -18,6 +18,7 @@ from pipelines.decide import columns as c
 from pipelines.decide.said import OBJECT
 
 Words = Mapping[str, frozenset[str]]
+_THERE = 0.5  # confidence from which on something is taken to be there, and a text that is silent about it to be silent
 _LONGEST = 3  # words of the longest label that is looked for in a phrase ("stuffed teddy bear")
 
 
@@ -134,7 +135,7 @@ def sightings(
     outvoted = word != label[owner]
     share = (score / np.maximum(could[owner], 1.0))[outvoted]
     accepted = np.zeros((len(regions.offsets) - 1, len(labels)), bool)
-    kept = c.flags(pc.is_null(table.column(s.REASON))) & (label >= 0)
+    kept = c.flags(pc.is_null(table.column(s.REASON))) & (label >= 0) & (value >= _THERE)
     accepted[image[kept], label[kept]] = True
     confidence = _at_least_one(
         accepted.shape,
@@ -152,7 +153,7 @@ def areas(regions: Grouped, labels: Sequence[str], frames: Frames) -> NDArray[np
     twice."""
     table = regions.table
     accepted = c.flags(pc.and_(pc.is_null(table.column(s.REASON)), pc.equal(table.column(s.KIND), OBJECT)))
-    rows = np.flatnonzero(accepted)
+    rows = np.flatnonzero(accepted & (np.nan_to_num(c.floats(table, s.CONFIDENCE)) >= _THERE))
     index = _places(c.take(table.column(s.LABEL), rows), labels)
     rows, index = rows[index >= 0], index[index >= 0]
     x0, y0, x1, y1 = c.box_matrix(table)[rows].astype(np.float64).T

@@ -57,7 +57,7 @@ class DecisionStage:
     schema: pa.Schema
     decide: Decide
     settings: Mapping[str, Any]
-    revision: int = 4
+    revision: int = 5
     resources: Resources = Resources()
     batch_size: int | None = None
     pixels: bool = False
@@ -95,7 +95,7 @@ def reliability(
 ) -> pa.Table:
     """What the detectors of a sample of shards tell about each other → `consensus.reliability.SCHEMA`."""
     names = sorted(vocabularies)
-    shards = ((len(b), said_by(b, "detect."), _answered(b, "detect."), _alike(b)) for b in batches)
+    shards = ((Frames.of(b.images), said_by(b, "detect."), _answered(b, "detect."), _alike(b)) for b in batches)
     return reliability_.learn(shards, names, min_score, fusion, gold, vocabularies, vocabulary, min_likeness)
 
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from consensus.boxes import BoxColumns, BoxFusionConfig
-from consensus.evidence import Shard
 from consensus.fusion import fuse
-from consensus.learning import estimate
+from consensus.learning import Shard, estimate
 from consensus.reliability import Reliabilities, report
 from engine.errors import ConfigError, StoreError
 
