@@ -5,6 +5,7 @@ things more than easy ones), shifts the sides of a box, takes one class for anot
 share what they imagine and what they find hard. A score is a noisy view of whether the box is right, bent by a curve.
 """
 
+import gzip
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,8 @@ class Truth:
 
     @classmethod
     def read(cls, path: Path) -> "Truth":
-        coco = json.loads(path.read_text())
+        raw = path.read_bytes()
+        coco = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
         coco.setdefault("info", {})
         images = sorted(coco["images"], key=lambda image: image["id"])
         categories = sorted(coco["categories"], key=lambda category: category["id"])
