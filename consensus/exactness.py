@@ -27,6 +27,7 @@ _SURE: Final = 0.1  # score from which on a box can tell
 _SHORT: Final = 0.3  # of the box's side is the most that one side counts for, in the frame
 _APART: Final = 0.25  # and in a difference
 _BOXES: Final = 10.0  # in which two met by which kin are drawn to strangers
+_WITNESSES: Final = 30.0  # boxes in which two met are the least that tell of kin; fewer are chance
 _SIDES: Final = 20.0  # sides by which what the frame tells of a specialist is drawn to what it tells of all
 _LEAST: Final = 0.01  # of the box's side is as exact as anybody is held to be
 _SWEEPS: Final = 200
@@ -110,7 +111,7 @@ def kin(told: Sides) -> F64:
     it takes all of them to make kin. With fewer than four specialists nothing is told.
     """
     squares, boxes = told.apart / _FIXED
-    apart = np.where(boxes > 0, squares / np.maximum(boxes, 1e-9), np.inf)
+    apart = np.where(boxes >= _WITNESSES, squares / np.maximum(boxes, 1e-9), np.inf)
     n = len(apart)
     with np.errstate(invalid="ignore"):
         each = (apart[:, :, None] + apart[:, None, :] - apart[None]) / 2
@@ -119,7 +120,7 @@ def kin(told: Sides) -> F64:
         for b in range(a):
             others = np.delete(np.arange(n), [b, a])
             own = sum(_least(each[one][np.ix_(others, others)]) for one in (a, b))
-            if boxes[a, b] > 0 and own > 0:
+            if boxes[a, b] >= _WITNESSES and own > 0:
                 alike = max(1 - apart[a, b] / own, 0.0) * boxes[a, b] / (boxes[a, b] + _BOXES)
                 found[a, b] = found[b, a] = alike
     return found
