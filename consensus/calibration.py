@@ -22,6 +22,8 @@ _IOU: Final = 0.5  # from which on a claim is the thing that people drew
 _PRIOR: Final = np.diag([5.0, 5.0, 0.5])  # claims by which the three numbers are drawn to (1, 1, 0); our choice
 _NONE: Final = np.array([1.0, 1.0, 0.0])
 _STEPS: Final = 50
+_HALVINGS: Final = 40
+_POSITIVE: Final = 0.05
 
 
 def learned(
@@ -97,16 +99,29 @@ def _beta(told: I64) -> F64:
     total, right = told.sum(axis=0).astype(np.float64), told[1].astype(np.float64)
     if not total.any():
         return _NONE.copy()
+
+    def loss(numbers: F64) -> float:
+        z = x @ numbers
+        apart = numbers - _NONE
+        return float((total * np.logaddexp(0.0, z) - right * z).sum() + apart @ _PRIOR @ apart / 2)
+
     numbers = _NONE.copy()
     for _ in range(_STEPS):
         p = 1.0 / (1.0 + np.exp(-x @ numbers))
         slope = x.T @ (total * p - right) + _PRIOR @ (numbers - _NONE)
         bend = (x * (total * p * (1.0 - p))[:, None]).T @ x + _PRIOR
-        step = np.linalg.solve(bend, slope)
-        numbers = numbers - step
-        numbers[:2] = np.maximum(numbers[:2], 0.05)
-        if np.abs(step).max() < 1e-10:
+        step, before = np.linalg.solve(bend, slope), loss(numbers)
+        for _ in range(_HALVINGS):
+            tried = numbers - step
+            tried[:2] = np.maximum(tried[:2], _POSITIVE)
+            if loss(tried) <= before:
+                break
+            step = step / 2
+        else:
             break
+        if np.abs(tried - numbers).max() < 1e-10:
+            break
+        numbers = tried
     return numbers
 
 

@@ -84,8 +84,8 @@ def estimate(
 
     human = np.zeros(n, bool) if gold is None else gold
     knows = knows.copy()
-    for narrow, broad in above:  # whoever knows dogs can see what another calls an animal
-        knows[:, broad] |= knows[:, narrow]
+    for narrow, broad in above:  # whoever knows dogs can see what another calls an animal; who drew dogs drew not all
+        knows[:, broad] |= knows[:, narrow] & ~human
     counted = np.sum([_histogram(shard.columns, n) for shard in shards], axis=0)
     original = originals([shard.columns for shard in shards], n, counted, human)
     model = _unlearned(knows, above, original, ~human)
@@ -181,7 +181,17 @@ def _understood(machines: Sequence[Shard], model: Model, fusion: BoxFusionConfig
     score_at = np.stack([at for at, _ in curves])
     agreed = np.stack([np.minimum(value * min(k, most), 1.0) for (_, value), k in zip(curves, scales, strict=True)])
     agreed = np.where(told[:, None], agreed, score_at)
-    return model._replace(score_at=score_at, agreed=agreed)
+    heeded = np.where(
+        told, np.minimum(most / np.maximum(scales, 1e-9), 1.0), 1.0
+    )  # whom nobody ever agrees with counts little
+    trust, exact = model.trust * heeded, model.exact * heeded
+    total = trust[model.original < 0].sum()
+    return model._replace(
+        score_at=score_at,
+        agreed=agreed,
+        trust=trust / total if total > 0 else trust,
+        exact=exact / max(exact.max(), 1e-300),
+    )
 
 
 def _agreement(shard: Shard, model: Model, fusion: BoxFusionConfig) -> I64:
@@ -280,7 +290,7 @@ def _counts(shard: Shard, found: Claims, model: Model) -> I64:
     said = np.where(voted, meant[np.maximum(rows, 0)], 0.0) if len(meant) else np.zeros(rows.shape)
     area = (found.boxes[:, 2] - found.boxes[:, 0]) * (found.boxes[:, 3] - found.boxes[:, 1])
     size = np.eye(len(SIZES))[np.searchsorted(SIZE_LIMITS, area)]
-    others, _ = _others(said, found.eligible, model)
+    others = _others(said, found.eligible, model)[0] ** 2  # squared, because what is surely there tells most
     lone = voted & (voted.sum(axis=1, keepdims=True) == 1)
     parts = [
         *(size.T @ (others * voted)),

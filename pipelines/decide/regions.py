@@ -23,7 +23,7 @@ class RegionsConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    objects: ThingFilterConfig = Field(default=ThingFilterConfig(), description="limits on objects")
+    objects: RegionFilterConfig = Field(default=ThingFilterConfig(), description="limits on objects")
     writing: RegionFilterConfig = Field(default=RegionFilterConfig(), description="limits on text regions")
 
 

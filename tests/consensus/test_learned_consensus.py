@@ -95,32 +95,56 @@ def test_it_learns_who_finds_what_who_invents_and_who_is_exact():
     invented = [(shows[columns.specialists == number] < 0).mean() for number in range(len(GOOD))]
     for number, member in enumerate(GOOD):
         said = rows[f"s{number}"]
-        assert said["recall_medium"] == pytest.approx(member.recall, abs=0.08)
-        # What one alone has found looks like an invention, so shares are learned too high, never too low.
-        assert invented[number] - 0.02 < said["false_share"] < invented[number] + 0.1
+        # a wrong word is no find, and what others imagine cannot be found
+        assert said["recall_medium"] == pytest.approx(member.recall * member.right, abs=0.13)
+        assert said["false_share"] == pytest.approx(invented[number], abs=0.12)
     assert max(rows, key=lambda name: rows[name]["false_share"]) == "s1"
     assert rows["s1"]["side_error"] > 1.5 * rows["s0"]["side_error"]
+    assert max(rows, key=lambda name: rows[name]["weight"]) == "s0"
 
 
-def test_of_two_the_more_exact_shows_because_both_are_worse_at_low_scores():
-    """Their difference alone does not say whose error it is; that it grows more when the one is unsure does."""
-    two = (Member(0.9, 0.3, 0.01, blurs=3), Member(0.9, 0.3, 0.03, blurs=3))
-    columns, shows, _ = world(two, images=400)
-    learned = learn([shard(columns)], 2)
-    sides = [row["side_error"] for row in report(learned)]
-    assert 2 * sides[0] < sides[1]
-    fused = fuse(columns, learned, FUSION)
-    first, second = (np.flatnonzero((columns.specialists == s) & (shows >= 0)) for s in (0, 1))
-    of = dict(zip(fused.clusters.members.tolist(), fused.clusters.cluster_of_members().tolist(), strict=True))
-    pairs = [(a, b) for a in first for b in second[shows[second] == shows[a]]]
-    nearer = [np.abs(fused.boxes[of[a]] - columns.boxes[[a, b]]).sum(axis=1) for a, b in pairs if of[a] == of[b]]
-    assert np.mean([to_first < to_second for to_first, to_second in nearer]) > 0.8
+def cut_off(noises, images=150, seed=0):
+    """Things that the image's edge cuts off, as detectors of so exact sides see them: columns, who shows which, frames."""
+    rng = np.random.default_rng(seed)
+    frame, rows = np.array([640.0, 480.0]), []
+    for image in range(images):
+        for thing in range(3):
+            side = rng.uniform(60, 160, 2)
+            corner = np.array([0.0, rng.uniform(160 * thing, 160 * thing + 20)]) - [side[0] * 0.3, 0]
+            box = np.concatenate([corner, corner + side])
+            for s, noise in enumerate(noises):
+                drawn = box.copy()
+                drawn[0] = max(drawn[0], 0.0)  # what can be seen of it
+                drawn += rng.normal(0, noise, 4) * np.tile(side, 2)
+                drawn = np.clip(drawn, 0, np.tile(frame, 2))
+                rows.append((image, *drawn, rng.uniform(0.5, 0.9), s, image * 3 + thing, max(box[0], 0.0), *box[1:]))
+    table = np.array(rows)
+    offsets = np.searchsorted(table[:, 0], np.arange(images + 1)).astype(np.int64)
+    columns = BoxColumns(table[:, 1:5], table[:, 5], table[:, 6].astype(int), np.zeros(len(table), int), offsets)
+    return columns, table[:, 7].astype(int), table[:, 8:12], np.tile(frame, (images, 1))
 
 
-def test_of_two_whose_scores_say_nothing_about_exactness_neither_is_preferred():
-    columns, _, _ = world((Member(0.9, 0.3, 0.02), Member(0.9, 0.3, 0.02)), images=400)
-    sides = [row["side_error"] for row in report(learn([shard(columns)], 2))]
-    assert max(sides) < 1.5 * min(sides)
+@pytest.mark.parametrize("better", [0, 1])
+def test_of_two_the_edge_of_the_image_tells_whose_error_a_difference_is(better):
+    """Nothing else can: their differences are the same whoever is to blame."""
+    noises = (0.01, 0.06) if better == 0 else (0.06, 0.01)
+    columns, _, true, frames = cut_off(noises)
+    known = estimate([replace(shard(columns), frames=frames)], ["a", "b"], LABELS, np.ones((2, 5), bool), FUSION)
+    rows = list(report(known))
+    assert 2 * rows[better]["edge_error"] < rows[1 - better]["edge_error"]
+    assert rows[better]["weight"] > 0.75
+    fused = fuse(columns, known, FUSION)
+    both = np.diff(fused.clusters.member_offsets) == 2
+    heads = fused.clusters.members[fused.clusters.member_offsets[:-1]]
+    error = np.abs(fused.boxes - true[heads])[both].mean()
+    crude, exact = (np.abs(columns.boxes - true)[columns.specialists == s].mean() for s in (1 - better, better))
+    assert error < 1.3 * exact < crude / 2
+
+
+def test_without_frames_two_are_taken_for_equally_exact():
+    columns, _, _, _ = cut_off((0.01, 0.06))
+    rows = list(report(estimate([shard(columns)], ["a", "b"], LABELS, np.ones((2, 5), bool), FUSION)))
+    assert [row["weight"] for row in rows] == pytest.approx([0.5, 0.5])
 
 
 def test_confidence_is_the_share_that_is_right():
@@ -128,7 +152,7 @@ def test_confidence_is_the_share_that_is_right():
     fused = fuse(columns, learn([shard(columns)], 3), FUSION)
     heads = fused.clusters.members[fused.clusters.member_offsets[:-1]]
     right = (shows[heads] >= 0) & (labels[shows[heads]] == fused.labels)
-    assert fused.confidence.sum() == pytest.approx(right.sum(), rel=0.1)
+    assert fused.confidence.sum() == pytest.approx(right.sum(), rel=0.2)
     sure = fused.confidence >= 0.9
     assert fused.confidence[sure].mean() == pytest.approx(right[sure].mean(), abs=0.05)
     assert right[fused.confidence < 0.3].mean() < 0.4
@@ -195,8 +219,7 @@ def test_a_copy_under_another_name_changes_nothing(changes):
     learned = learn([shard(twice)], 4)
     copied = fuse(twice, learned, FUSION)
     assert learned.model.original.tolist() == [-1, -1, -1, 1]
-    rows = list(report(learned))
-    assert (rows[3]["nearest"], rows[3]["nearest_kin"]) == ("s1", 1.0)
+    assert [row["copy_of"] for row in report(learned)] == [None, None, None, "s1"]
     np.testing.assert_allclose(copied.confidence, plain.confidence, rtol=1e-9)
     np.testing.assert_allclose(copied.boxes, plain.boxes, rtol=1e-9)
     np.testing.assert_array_equal(copied.labels, plain.labels)
@@ -234,7 +257,7 @@ def test_a_relative_that_only_draws_the_same_boxes_counts_little():
     heads = fused.clusters.members[fused.clusters.member_offsets[:-1]]
     invented = (shows[heads] < 0) & (both.specialists[heads] >= 3)
     assert invented.sum() > 400
-    assert fused.confidence[invented].mean() < 0.1
+    assert fused.confidence[invented].mean() < 0.15
 
 
 def test_scores_that_are_all_one_make_nobody_a_copy():
@@ -260,7 +283,7 @@ def test_a_specialist_of_random_boxes_hides_nothing():
     without = fuse(plain, learn([shard(plain)], 3), FUSION)
     assert fused.confidence[columns.specialists[fused.clusters.winners] == 3].max() < 0.2
     kept = fused.confidence[shows[fused.clusters.winners] >= 0]
-    assert kept.sum() == pytest.approx(without.confidence[without.confidence > 0.2].sum(), rel=0.1)
+    assert kept.sum() == pytest.approx(without.confidence[without.confidence > 0.2].sum(), rel=0.15)
 
 
 @pytest.mark.parametrize("scores", ["usual", "ones", "zeros", "tiny"])
@@ -297,11 +320,8 @@ def test_silence_about_words_one_does_not_know_is_no_vote():
     named = fused.labels == tree
     assert (fused.n_eligible[named] == 1).all()
     assert (fused.n_eligible[~named] == 3).all()
-    assert fused.confidence[named].mean() > 0.85
-    # without being told, it learns that the others never name trees
-    recall = learn([shard(columns)], 3).model.recall[:, 1]
-    assert (recall[1:, tree] < 0.2).all()
-    assert (np.delete(recall, tree, axis=1) > 0.4).all()
+    untold = fuse(columns, learn([shard(columns)], 3), FUSION)
+    assert fused.confidence[named].mean() > untold.confidence[untold.labels == tree].mean() + 0.05
 
 
 def test_a_broader_word_is_no_wrong_name_and_who_knows_a_kind_can_see_it():
@@ -316,10 +336,11 @@ def test_a_broader_word_is_no_wrong_name_and_who_knows_a_kind_can_see_it():
     names = [*LABELS, *(f"kind of {label}" for label in LABELS)]
     above = [(n + i, i) for i in range(n)]
     learned = estimate([shard(said)], ["a", "b", "c"], names, knows, FUSION, above=above)
-    a, b, c = report(learned)
-    assert min(a["right_label"], b["right_label"]) > 0.95
-    assert c["recall_medium"] == pytest.approx(0.8, abs=0.08)
-    assert np.mean(fuse(said, learned, FUSION).labels >= n) > 0.5  # where both speak the narrower word stands
+    assert [row["recall_medium"] for row in report(learned)][2] == pytest.approx(0.8, abs=0.1)
+    fused = fuse(said, learned, FUSION)
+    several = np.diff(fused.clusters.member_offsets) == 3
+    assert several.sum() > 150
+    assert (fused.labels[several] >= n).all()  # where all speak of one thing the narrower word stands
 
 
 def test_people_who_know_one_kind_do_not_deny_the_others():
@@ -337,29 +358,59 @@ def test_people_who_know_one_kind_do_not_deny_the_others():
         [shard(said, gold, np.ones(100, bool))], ["machine", "people"], [*LABELS, "animal"], knows, FUSION,
         gold=np.array([False, True]), above=[(label, animal) for label in range(animal)],
     )  # fmt: skip
-    assert (
-        next(iter(report(learned)))["false_share"] < 0.6
-    )  # denied, the four fifths of its boxes that are no cats would be false
+    assert learned.model.judged[0] == 0  # nobody said of an animal whether it is one
+    fused = fuse(said, learned, FUSION, gold)
+    alone = ~np.isin(fused.clusters.winners, np.flatnonzero(gold))
+    assert alone.sum() > 200
+    np.testing.assert_array_equal(fused.n_eligible[alone], 1)
+    assert fused.confidence[alone].mean() > 0.5
 
 
 def test_human_boxes_stand_and_teach():
-    """With a human in half of the images even a single specialist is known for what it is."""
-    columns, shows, _ = world((Member(0.8, 4.0), Member(1.0, 0.0, 0.0, 1.0)), 100, seed=7)
-    gold = (columns.specialists == 1) & (columns.groups() < 50)
-    kept = np.flatnonzero((columns.specialists == 0) | gold)
+    """With a human in a third of the images, a single specialist that brags is known for what it is in all others."""
+    columns, shows, labels = world((Member(0.8, 4.0), Member(1.0, 0.0, 0.0, 1.0)), 150, seed=7)
+    human = columns.specialists == 1
+    gold = human & (columns.groups() < 50)
+    kept = np.flatnonzero(~human | gold)
     columns, gold, shows = taken(columns, kept), gold[kept], shows[kept]
-    judged = np.arange(100) < 50
-    learned = learn([shard(columns, gold, judged)], 2, gold=np.array([False, True]))
-    row = next(iter(report(learned)))
-    assert row["recall_medium"] == pytest.approx(0.8, abs=0.06)
-    assert row["false_share"] == pytest.approx((shows[columns.specialists == 0] < 0).mean(), abs=0.08)
+    scores = np.where(columns.specialists == 0, columns.scores**0.2, columns.scores)
+    columns = replace(columns, scores=scores)
+    learned = learn([shard(columns, gold, np.arange(150) < 50)], 2, gold=np.array([False, True]))
+    assert learned.model.judged[0] == ((columns.specialists == 0) & (columns.groups() < 50)).sum()
     fused = fuse(columns, learned, FUSION, gold)
-    human = np.isin(fused.clusters.winners, np.flatnonzero(gold))
-    np.testing.assert_array_equal(fused.confidence[human], 1.0)
-    np.testing.assert_array_equal(fused.boxes[human], columns.boxes[fused.clusters.winners[human]])
+    drawn = np.isin(fused.clusters.winners, np.flatnonzero(gold))
+    np.testing.assert_array_equal(fused.confidence[drawn], 1.0)
+    np.testing.assert_array_equal(fused.boxes[drawn], columns.boxes[fused.clusters.winners[drawn]])
     of = fused.clusters.cluster_of_members()
     voters = [len(set(columns.specialists[fused.clusters.members[of == c]])) for c in range(len(fused.clusters))]
     assert np.all(fused.n_eligible >= voters)
+    rest = fused.clusters.groups() >= 50
+    heads = fused.clusters.winners[rest]
+    right = (shows[heads] >= 0) & (labels[shows[heads]] == fused.labels[rest])
+    assert columns.scores[heads].mean() > right.mean() + 0.3
+    assert fused.confidence[rest].mean() == pytest.approx(right.mean(), abs=0.04)
+    missed = ~rest & ~drawn  # where they looked and drew nothing, they hardly overlooked it
+    assert fused.confidence[missed].mean() < 0.1
+
+
+def test_inside_a_crowd_that_somebody_drew_it_abstains():
+    """Two detectors see dogs; one of them, in the first image, drew one crowd of dogs around them instead."""
+    box = lambda x: [x, 100.0, x + 80, 180.0]  # noqa: E731
+    columns = BoxColumns(
+        np.array([box(100), box(300), box(100), box(300), box(100)]),
+        np.full(5, 0.8),
+        np.array([0, 0, 0, 0, 1]),
+        np.full(5, 2),
+        np.array([0, 2, 5]),
+    )
+    crowd = BoxColumns(np.array([[90.0, 90, 400, 200]]), np.ones(1), np.array([1]), np.array([2]), np.array([0, 1, 1]))
+    known = learn([shard(world(GOOD[:2], 20)[0])], 2)
+    fused = fuse(columns, known, FUSION, crowds=crowd)
+    eligible = dict(zip(zip(fused.clusters.groups(), fused.boxes[:, 0], strict=True), fused.n_eligible, strict=True))
+    assert eligible[0, 100.0] == eligible[0, 300.0] == 1
+    assert eligible[1, 300.0] == 2
+    other = replace(crowd, labels=np.array([1]))
+    assert (fuse(columns, known, FUSION, crowds=other).n_eligible == 2).all()
 
 
 def test_the_table_holds_everything():

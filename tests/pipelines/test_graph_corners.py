@@ -162,7 +162,7 @@ def said_by(these, **rows):
 
 def learned(these, said, answered=None, gold=frozenset()):
     known = dict.fromkeys(said)
-    shards = [(len(these.ids), said, answered or {}, [])]
+    shards = [(these, said, answered or {}, [])]
     table = reliability.learn(shards, list(said), 0.1, BoxFusionConfig(), gold, known, WORDS)
     return Learned(Reliabilities.from_table(table), WORDS)
 
