@@ -9,7 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 # identity
 IMAGE_ID: Final = "image_id"
@@ -47,6 +47,7 @@ SPECIALIST: Final = "specialist"
 SCORE: Final = "score"
 SIMILARITY: Final = "similarity"
 CONFIDENCE: Final = "confidence"
+BASIS: Final = "basis"  # what a region's confidence rests on: BASES
 CANDIDATES: Final = "candidates"
 VOTES: Final = "votes"
 N_ELIGIBLE: Final = "n_eligible"
@@ -138,6 +139,9 @@ def _f(name: str, kind: pa.DataType) -> pa.Field:
 
 _ID = _f(IMAGE_ID, pa.string())
 
+# People drew it; calibrated by people's boxes in some images; learned without labels; the mean of scores, which only ranks.
+PEOPLE, CALIBRATED, POOLED, MEAN = "people", "calibrated", "pooled", "mean"
+
 # ---- published tables -------------------------------------------------------------------------------
 
 IMAGES: Final = _schema(
@@ -151,8 +155,8 @@ TEXT_TABLE: Final = _schema(
 REGION_TEXT: Final = _schema(
     _ID, _f(REGION_ID, pa.string()), _f(KIND, pa.string()), _BOX_FIELDS, _QUAD_FIELD, _f(MASK, pa.string()),
     _f(LABEL, pa.string()), _f(TEXT, pa.string()), _f(GRANULARITY, pa.string()), _f(SIMILARITY, _F32),
-    _f(CANDIDATES, pa.list_(CANDIDATE)), _f(CONFIDENCE, _F32), _f(VOTES, pa.list_(VOTE)), _f(N_ELIGIBLE, pa.int32()),
-    _f(ROUND, pa.int32()),
+    _f(CANDIDATES, pa.list_(CANDIDATE)), _f(CONFIDENCE, _F32), _f(BASIS, pa.string()), _f(VOTES, pa.list_(VOTE)),
+    _f(N_ELIGIBLE, pa.int32()), _f(ROUND, pa.int32()),
 )  # fmt: skip
 TEXT_PHRASE_REGION: Final = _schema(
     _ID, _f(TEXT_ID, pa.string()), _f(PHRASE_ID, pa.string()), _f(PHRASE, pa.string()), _f(START, pa.int32()),
@@ -201,7 +205,7 @@ TOKENS: Final = _schema(_ID, _f(TEXT_ID, pa.string()), _TOKEN)
 DECIDED_IMAGES: Final = _schema(_ID, _f(URI, pa.string()), _f(COPY_OF, pa.string()), DECISION)
 DECIDED_REGIONS: Final = _schema(
     _ID, _f(REGION_ID, pa.string()), _f(KIND, pa.string()), _BOX_FIELDS, _QUAD_FIELD, _f(MASK, pa.string()),
-    _f(LABEL, pa.string()), _f(TEXT, pa.string()), _f(CONFIDENCE, _F32), _f(VOTES, pa.list_(VOTE)),
+    _f(LABEL, pa.string()), _f(TEXT, pa.string()), _f(CONFIDENCE, _F32), _f(BASIS, pa.string()), _f(VOTES, pa.list_(VOTE)),
     _f(N_ELIGIBLE, pa.int32()), DECISION,
 )  # fmt: skip
 DECIDED_REGION_TEXTS: Final = _schema(

@@ -287,7 +287,7 @@ class _Builder:
                 f"consensus.objects.method is 'learned', which needs {_CROWD} detectors, or one and people's boxes "
                 f"(gold = true), and no consensus.objects.weights; {found}"
             )
-        if objects.method != "learned" and (objects.method == "weighted" or objects.weights or len(machines) < _CROWD):
+        if objects.method != "learned" and (objects.method == "weighted" or objects.weights or not enough):
             return []
         given = {
             "min_score": objects.min_score,

@@ -1,7 +1,7 @@
 """`fld stats`: whom of the detectors to trust for what, as the run learned it, and what each of them misses."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from consensus.reliability import Reliabilities, report

@@ -75,8 +75,27 @@ def _agreement(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _reliability(rows: Sequence[Mapping[str, Any]]) -> Table:
-    heads = ["detector", "recall\nsmall", "recall\nmedium", "recall\nlarge", "false", "side", "edge", "weight", "only it"]
-    names = ["recall_small", "recall_medium", "recall_large", "false_share", "side_error", "edge_error", "weight", "alone"]
+    heads = [
+        "detector",
+        "recall\nsmall",
+        "recall\nmedium",
+        "recall\nlarge",
+        "false",
+        "side",
+        "edge",
+        "weight",
+        "only it",
+    ]
+    names = [
+        "recall_small",
+        "recall_medium",
+        "recall_large",
+        "false_share",
+        "side_error",
+        "edge_error",
+        "weight",
+        "alone",
+    ]
     for name, head in (("gold_ap", "people"), ("copy_of", "copy of")):
         if any(row[name] is not None for row in rows):
             names.append(name)

@@ -41,12 +41,14 @@ class KindConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """Clusters, and of each its box (k, 4), confidence (k,) and how many specialists could have voted (k,)."""
+    """Clusters, and of each its box (k, 4), confidence (k,) and how many specialists could have voted (k,); `basis` says
+    what confidence rests on, where people did not say it."""
 
     clusters: Clusters
     boxes: NDArray[np.float64]
     confidence: NDArray[np.float64]
     n_eligible: NDArray[np.int32]
+    basis: str = s.MEAN
 
 
 def decided_rows(
@@ -62,6 +64,7 @@ def decided_rows(
     heads = weighed.clusters.members[weighed.clusters.member_offsets[:-1]]
     early = given.early.take(heads)
     unlikely = region_filters.score(weighed.confidence, ask, "unlikely").only(~given.gold[heads])
+    basis = np.where(given.gold[heads], s.PEOPLE, weighed.basis)
     columns = {
         **{f.name: pa.nulls(len(image), f.type) for f in s.DECIDED_REGIONS},
         s.IMAGE_ID: c.names_of(frames.ids, image),
@@ -69,6 +72,7 @@ def decided_rows(
         **c.box_columns(weighed.boxes),
         **extra,
         s.CONFIDENCE: c.numbers(np.where(early.kept, weighed.confidence, np.nan), pa.float32()),
+        s.BASIS: pa.array(basis.astype(object), pa.string(), mask=~early.kept),
         s.VOTES: _votes(given, weighed.clusters),
         s.N_ELIGIBLE: pa.array(weighed.n_eligible),
         **first([early, unlikely]).columns(),

@@ -127,7 +127,7 @@ class Filters(_Table):
     """What is rejected."""
 
     images: ImageFilterConfig = Field(ImageFilterConfig(), description="images, with all that is said about them")
-    objects: ThingFilterConfig = Field(_REGIONS.objects, description="regions of detectors")
+    objects: ThingFilterConfig = Field(ThingFilterConfig(), description="regions of detectors")
     writing: RegionFilterConfig = Field(_REGIONS.writing, description="text regions of readers")
     region_text: RegionTextFilters = Field(RegionTextFilters(), description="texts of regions")
     texts: TextFilters = Field(TextFilters(), description="texts of images")

@@ -54,9 +54,9 @@ class ObjectsConfig(KindConfig):
     )
     method: Literal["auto", "learned", "weighted"] = Field(
         default="auto",
-        description="learned: reliabilities by expectation-maximisation over two detectors, without labels, or over one "
-        "where people's boxes (gold) tell; weighted: mean score by `weights`; auto: learned where two detectors that are no "
-        "people take part and no weights are given",
+        description="learned: claims weighed by what is learned about detectors without labels, and calibrated by people's "
+        "boxes (gold) where there are any; weighted: mean score by `weights`; auto: learned where two detectors that are "
+        "no people take part, or one and people, and no weights are given",
     )
 
 
@@ -76,8 +76,8 @@ def decide(
     Specialists in `gold` are human: each of their boxes is a thing of its own with confidence 1, except
     boxes around crowds (ignore regions, as in the COCO evaluation) and boxes without area. `vocabularies` says which
     labels a detector knows (None or absent: any); `answered` (images,) for which images a detector answered at all
-    (absent: for every image). With what was `learned`, things have a calibrated probability, places weighed by how
-    exact each detector is, and one word for a thing; without, the mean of the scores, and the strongest one's word.
+    (absent: for every image). With what was `learned`, things have a probability, places weighed by how exact
+    each detector is, and one word for a thing; without, the mean of the scores, and the strongest one's word.
     Reasons in order: those of `pipelines.decide.said`, for what took no part; unlikely, for what nobody is asked about.
 
     Raises:
@@ -135,7 +135,8 @@ def _by_reliability(
     boxes[own] = columns.boxes[heads[own]]  # what is not fused stands as it was said
     names = c.names_of(reliabilities.labels, fused.labels)
     words = pc.if_else(pa.array(own), c.take(things.words, heads), names)
-    return Weighed(clusters, boxes, fused.confidence, fused.n_eligible), c.flat(words)
+    basis = s.CALIBRATED if reliabilities.model.judged[0] else s.POOLED
+    return Weighed(clusters, boxes, fused.confidence, fused.n_eligible, basis), c.flat(words)
 
 
 def _best_masks(given: Said, weighed: Weighed) -> pa.Array:

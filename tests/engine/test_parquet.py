@@ -31,7 +31,8 @@ SNAPSHOT = {
     ),
     "region_text": (
         f"image_id: string region_id: string kind: string {BOX} quad: list<element: float> mask: string label: string "
-        f"text: string granularity: string similarity: float candidates: {CANDIDATE} confidence: float votes: {VOTE} "
+        f"text: string granularity: string similarity: float candidates: {CANDIDATE} confidence: float "
+        f"basis: string votes: {VOTE} "
         "n_eligible: int32 round: int32"
     ),
     "text_phrase_region": (

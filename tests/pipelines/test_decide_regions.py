@@ -157,8 +157,9 @@ def test_weights_change_confidence_and_a_wrong_name_is_refused():
 def test_reasons_say_value_and_threshold():
     these = frames(1)
     rows = [
-        seen("img0", "dog", 0.05, (10, 10, 60, 60)),
-        seen("img0", "dog", 0.2, (100, 10, 160, 60)),
+        seen("img0", "dog", 0.005, (10, 10, 60, 60)),
+        seen("img0", "dog", 0.02, (100, 10, 160, 60)),
+        seen("img0", "dog", 0.2, (100, 110, 160, 160)),
         seen("img0", "dog", 0.9, (200, 10, 202, 60)),
         seen("img0", "dog", 0.9, (0, 0, 640, 480)),
         seen("img0", "dog", 0.9, (300, 10, 300, 60)),
@@ -166,10 +167,12 @@ def test_reasons_say_value_and_threshold():
         seen("img0", "dog", 0.9, (400, 300, 500, 400)),
         seen("img0", "dog", 0.8, (400, 300, 500, 485)),
     ]
-    table = regions_of(these, {"d": grouped(s.PREDICTED_REGIONS, rows, these)}, {})
+    limits = RegionsConfig(objects=RegionFilterConfig(min_confidence=0.25))
+    table = regions_of(these, {"d": grouped(s.PREDICTED_REGIONS, rows, these)}, {}, limits=limits)
     reasons = {row[s.REASON]: (row[s.VALUE], row[s.THRESHOLD]) for row in rejected(table)}
-    assert set(reasons) == {"score", "confidence", "size", "whole image", "degenerate", "crowd"}
-    assert reasons["score"] == (pytest.approx(0.05), 0.1)
+    assert set(reasons) == {"score", "unlikely", "confidence", "size", "whole image", "degenerate", "crowd"}
+    assert reasons["score"] == (pytest.approx(0.005), 0.01)
+    assert reasons["unlikely"] == (pytest.approx(0.02), 0.03)
     assert reasons["confidence"] == (pytest.approx(0.2), 0.25)
     assert reasons["size"] == (2.0, 4.0)
     assert len(kept(table)) == 2
