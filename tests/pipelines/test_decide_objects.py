@@ -40,9 +40,7 @@ def world(n_images, rng, words=None):
 
 def learned(these, said, gold=frozenset(), vocabularies=None, told=()):
     known = dict.fromkeys(said) | (vocabularies or {})
-    table = reliability.learn(
-        [(these, said, {}, told)], list(said), 0.1, BoxFusionConfig(), gold, known, WORDS, 0.9
-    )
+    table = reliability.learn([(these, said, {}, told)], list(said), 0.1, BoxFusionConfig(), gold, known, WORDS, 0.9)
     return reliability.known(table, WORDS)
 
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from engine import schema as s
 from engine.errors import ConfigError, StoreError
 from engine.grouped import Frames, Grouped
+from filters.regions import RegionFilterConfig
 from pipelines.decide.objects import ObjectsConfig
+from pipelines.decide.regions import RegionsConfig
 from tests.pipelines.decide_tables import box, frames, grouped, kept, read, regions_of, rejected, seen
 
 LABELS = ["person", "Person ", "dog", "cat", "sofa", "couch"]
