@@ -24,7 +24,8 @@ def world(n_images, n_authors, *said, seen=(), knows=1):
         np.array([label for _, label in pairs], int),
     )
     spoke = np.ones((n_images, n_authors), bool)
-    return mentions, Sightings(confidence, confidence >= 0.5, np.full(4, knows), spoke)
+    looked = np.full((n_images, 4), knows)
+    return mentions, Sightings(confidence, confidence >= 0.5, np.full(4, knows), spoke, looked)
 
 
 def believed(mentions, seen):
