@@ -4,8 +4,8 @@ A mention is one thing named by one text. It is right, or its author invented it
 captioners of the image are observers who err independently (Dawid and Skene 1979, with two classes):
 
 - detectors together leave a probability that a thing is there: that of what they saw of it, which is low where they
-  doubt it, and where none saw any, what is left after as many misses as there are detectors that know its kind. It
-  speaks for a mention as far as it is above the share of images that have such a thing, and else against it;
+  doubt it, and where none saw any, what is left after as many misses as there are detectors that know its kind and
+  looked. It speaks for a mention as far as it is above the share of images that have such a thing, and else against it;
 - another captioner names a thing that is there with a probability of its own, and one that is not as often as it names
   that kind in any image, so that everybody's "person" supports little.
 """
@@ -48,13 +48,15 @@ class Sightings:
 
     `confidence` (images, labels) float32 in 0..1: the probability of the regions of a label, of at least one of them; 0
     where nobody saw any; `accepted` (images, labels): a region has the label; `knows` (labels,): how many detectors know
-    it; `spoke` (images, authors): has a text there.
+    it; `spoke` (images, authors): has a text there; `looked` (images, labels): how many of those that know the label
+    looked at the image.
     """
 
     confidence: NDArray[np.float32]
     accepted: NDArray[np.bool_]
     knows: I64
     spoke: NDArray[np.bool_]
+    looked: NDArray[np.int32]
 
 
 class MentionReliability(NamedTuple):
@@ -62,7 +64,7 @@ class MentionReliability(NamedTuple):
 
     `invents` (A,) share of an author's mentions that are invented; `says` (A,) how often it names a thing that is
     there and that another named; `says_anywhere` (A, L) how often it names a label in any image; `missed` (L,) how often
-    no detector sees a thing that is there and is named; `present` (L,) share of images that have one.
+    no detector sees a thing that is there and is named, if all look; `present` (L,) share of images that have one.
     """
 
     invents: F64
@@ -94,20 +96,23 @@ def believe(mentions: Mentions, sightings: Sightings, known: MentionReliability)
 def learn(mentions: Mentions, sightings: Sightings) -> MentionReliability:
     """Reliabilities by expectation-maximisation over all mentions of a sample, without labels.
 
-    A label leans to what holds of all labels, everything to what `assumed` says, as if that had been met ten times.
+    A label leans to what holds of all labels, everything to what `assumed` says, as if that had been met ten times. How
+    often detectors miss a label is learned from images that all who know it looked at.
     """
     n_authors, n_labels = sightings.spoke.shape[1], len(sightings.knows)
     spoke, said = _observed(mentions, sightings)
     start = assumed(sightings)
-    present = sightings.confidence.sum(axis=0, dtype=np.float64)
+    watched = sightings.looked > 0
+    present = sightings.confidence.sum(axis=0, dtype=np.float64, where=watched)
     known = start._replace(
         says_anywhere=_said_anywhere(mentions, sightings),
-        present=(present + _WEIGHT * _PRESENT) / (len(sightings.confidence) + _WEIGHT),
+        present=(present + _WEIGHT * _PRESENT) / (watched.sum(axis=0) + _WEIGHT),
     )
     others = spoke & (np.arange(n_authors) != mentions.author[:, None])
     total = np.bincount(mentions.author, minlength=n_authors)
     # by label, a mention of several labels in equal parts
     shares = 1.0 / np.bincount(mentions.mention, minlength=len(mentions.image))[mentions.mention]
+    shares = np.where(_looked(mentions, sightings) == 1.0, shares, 0.0)
     unseen = ~_seen(mentions, sightings)[mentions.mention]
     for _ in range(_TURNS):
         there = _posterior(mentions, sightings, spoke, said, known)
@@ -145,11 +150,28 @@ def sighted(mentions: Mentions, sightings: Sightings, known: MentionReliability)
     """
     n, label = len(mentions.image), mentions.label
     present = np.clip(known.present, _LEAST, 1.0 - _LEAST)
-    left = present * known.missed
-    left /= left + 1.0 - present
+    left = present[label] * _missed(mentions, sightings, known)
+    left /= left + 1.0 - present[label]
     found = sightings.confidence[mentions.image[mentions.mention], label].astype(np.float64)
-    here = _any(mentions, 1.0 - (1.0 - left[label]) * (1.0 - found), n)
+    here = _any(mentions, 1.0 - (1.0 - left) * (1.0 - found), n)
     return np.minimum(here, 1.0 - _LEAST), np.minimum(_any(mentions, present[label], n), 1.0 - _LEAST)
+
+
+def _missed(mentions: Mentions, sightings: Sightings, known: MentionReliability) -> F64:
+    """How often those that looked at the image of each pair see no thing of its label that is there: (p,).
+
+    As `known.missed` has it where all looked; the fewer did, the nearer to 1, each missing by itself what is not hidden.
+    """
+    everybody, looked = known.missed[mentions.label], _looked(mentions, sightings)
+    together = np.clip((everybody - _HIDDEN) / (1.0 - _HIDDEN), 0.0, 1.0)
+    return np.where(looked == 1.0, everybody, _HIDDEN + (1.0 - _HIDDEN) * np.power(together, looked))
+
+
+def _looked(mentions: Mentions, sightings: Sightings) -> F64:
+    """Of each pair, the share of the detectors that know its label which looked at its image: (p,)."""
+    knows = sightings.knows[mentions.label]
+    absent = knows - sightings.looked[mentions.image[mentions.mention], mentions.label]
+    return np.asarray(1.0 - absent / np.maximum(knows, 1))
 
 
 def _seen(mentions: Mentions, sightings: Sightings) -> NDArray[np.bool_]:

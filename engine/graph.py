@@ -55,8 +55,8 @@ class Batch:
     `images` is what `ingest` said: the columns of the published `images` and more (for `ingest` itself: image_id,
     uri, meta of the plan).
     `read` decodes the image with that URI, within the run's limits. `missing` names, for each input stage, the
-    images that it lost to quarantine: no rows of theirs does not mean that nothing is there. `learned` has the
-    tables of the estimates among the inputs, whole: the same for every shard.
+    images for which that stage has no answer, in quarantine or not looked at: no rows of theirs does not mean that
+    nothing is there. `learned` has the tables of the estimates among the inputs, whole: the same for every shard.
     """
 
     images: pa.Table
@@ -76,10 +76,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Rows of the stage's schema, in the order of the batch's images, and what went wrong with single images."""
+    """Rows of the stage's schema, in the order of the batch's images, and what went wrong with single images.
+
+    `unanswered` are the images that the stage did not look at. Nothing went wrong there and nothing is to be retried,
+    but that they have no rows says nothing about them.
+    """
 
     table: pa.Table
     faults: Sequence[Fault] = ()
+    unanswered: Sequence[str] = ()
 
 
 class Stage(Protocol):

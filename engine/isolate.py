@@ -46,8 +46,9 @@ class Isolator:
         """The stage's answer for every image of the batch: rows in order, or a fault.
 
         Raises:
-            StageFailed: the stage breaks its contract (wrong columns, rows of images it was not asked about), or
-                has never answered and fails for every image alike: that is the stage's fault, not the images'.
+            StageFailed: the stage breaks its contract (wrong columns, rows of images it was not asked about or says
+                it did not look at), or has never answered and fails for every image alike: that is the stage's
+                fault, not the images'.
         """
         ids = batch.images.column(IMAGE_ID).to_pylist()
         batch = self._in_reading_order(batch)
@@ -65,7 +66,8 @@ class Isolator:
             for f in output.faults
         ]
         tables = [output.table for output in outputs] or [self.stage.schema.empty_table()]
-        return Output(Grouped.of(pa.concat_tables(tables), ids).table.combine_chunks(), faults)
+        unanswered = [image_id for output in outputs for image_id in output.unanswered]
+        return Output(Grouped.of(pa.concat_tables(tables), ids).table.combine_chunks(), faults, unanswered)
 
     def _in_reading_order(self, batch: Batch) -> Batch:
         """Members of a tar or a Parquet file in the order in which they stand there, so that it is read forwards."""
@@ -108,9 +110,13 @@ class Isolator:
                     self.batch_size = max(1, len(batch) // 2)
                 middle = len(batch) // 2
                 first, second = self._answer(batch.slice(0, middle)), self._answer(batch.slice(middle, len(batch)))
-                return Output(pa.concat_tables([first.table, second.table]), [*first.faults, *second.faults])
+                return Output(
+                    pa.concat_tables([first.table, second.table]),
+                    [*first.faults, *second.faults],
+                    [*first.unanswered, *second.unanswered],
+                )
             return self._alone(batch, error)
-        return Output(self._checked(output.table, batch), output.faults)
+        return self._checked(output, batch)
 
     def _alone(self, batch: Batch, error: Exception) -> Output:
         """Try one image again; then give it up."""
@@ -119,8 +125,7 @@ class Isolator:
             time.sleep(_PAUSE_S * tried)
             tried += 1
             try:
-                output = self.stage.run(batch)
-                return Output(self._checked(output.table, batch), output.faults)
+                return self._checked(self.stage.run(batch), batch)
             except (StageFailed, UserError):
                 raise
             except Exception as again:  # noqa: BLE001  as above
@@ -128,13 +133,16 @@ class Isolator:
         image_id = batch.images.column(IMAGE_ID)[0].as_py()
         return Output(self.stage.schema.empty_table(), [Fault.of(image_id, error, tried)])
 
-    def _checked(self, table: pa.Table, batch: Batch) -> pa.Table:
-        check_columns(self.stage, table)
-        strangers = set(table.column(IMAGE_ID).unique().to_pylist()) - set(batch.images.column(IMAGE_ID).to_pylist())
+    def _checked(self, output: Output, batch: Batch) -> Output:
+        name = self.stage.name
+        check_columns(self.stage, output.table)
+        answered, unanswered = set(output.table.column(IMAGE_ID).unique().to_pylist()), set(output.unanswered)
+        strangers = (answered | unanswered) - set(batch.images.column(IMAGE_ID).to_pylist())
         if strangers:
-            name = self.stage.name
             raise StageFailed(f"stage {name} answered about {min(strangers)!r}, which it was not asked about", name)
-        return table
+        if both := answered & unanswered:
+            raise StageFailed(f"stage {name} has rows of {min(both)!r}, at which it says it did not look", name)
+        return output
 
     def _ahead(self, batch: Batch, pool: ThreadPoolExecutor) -> Iterator[tuple[Batch, list[Fault]]]:
         """Batches of at most `batch_size`; for a stage that looks at pixels the next one decodes meanwhile."""

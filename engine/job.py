@@ -137,8 +137,8 @@ def commit_lost(graph: Graph, plan: Plan, store: Store, job: Job, attempts: int,
         raise TypeError(f"{node.name} is computed whole; it has no parts")
     image_id = plan.items(store, job.shard).column(IMAGE_ID)[job.lo].as_py()
     fault = Fault(image_id, "WorkerDied", message, attempts)
-    table = node.stage.schema.empty_table()
-    data = sidecar.encode(node, fingerprints(graph, node), table, [fault], {image_id: job.generation})
+    output = Output(node.stage.schema.empty_table(), [fault])
+    data = sidecar.encode(node, fingerprints(graph, node), output, {image_id: job.generation})
     part = Part(plan.name(job.shard), job.generation, job.lo, job.lo + 1)
     store.create(f"{node.folder}/{part.filename}", data)
 
@@ -175,7 +175,9 @@ def _sources(worker: Worker, job: Job, node: Node, place: int = 0) -> list[Conte
 def _joined(contents: Sequence[Content]) -> Content:
     """The parts of one sidecar as one."""
     changed = {image_id: generation for c in contents for image_id, generation in c.changed.items()}
-    return Content(pa.concat_tables([c.table for c in contents]), tuple(f for c in contents for f in c.faults), changed)
+    faults = tuple(f for c in contents for f in c.faults)
+    unanswered = frozenset[str]().union(*(c.unanswered for c in contents))
+    return Content(pa.concat_tables([c.table for c in contents]), faults, changed, unanswered)
 
 
 def _peak_memory() -> int:
@@ -212,7 +214,7 @@ def _batch(worker: Worker, node: Node, images: pa.Table, ids: Sequence[str], sou
     said = [(worker.graph.nodes[i], source) for i, source in zip(node.inputs, sources, strict=True)]
     of_images = {n.name: source for n, source in said if not n.is_estimate}
     inputs = {name: Grouped.of(source.table, ids) for name, source in of_images.items()}
-    missing = {name: frozenset(f.image_id for f in source.faults if f.lost) for name, source in of_images.items()}
+    missing = {name: source.missing for name, source in of_images.items()}
     return Batch(images, inputs, worker.read, missing, {n.name: source.table for n, source in said if n.is_estimate})
 
 
@@ -222,35 +224,41 @@ def _past_attempts(previous: Content | None) -> dict[str, int]:
 
 def _commit(worker: Worker, job: Job, node: Node, previous: Content | None, output: Output, ids: Sequence[str]) -> int:
     """Put the new answers and those of the previous generation that still stand into one file; its faulty images."""
-    table, faults, changed = output.table, list(output.faults), {}
+    changed: dict[str, int] = {}
     if job.hi is not None:
         changed = dict.fromkeys(ids, job.generation)
     elif previous is not None:
-        anew = set(ids)
-        stands = pc.invert(pc.is_in(previous.table.column(IMAGE_ID), value_set=pa.array(ids, pa.string())))
-        both = pa.concat_tables([previous.table.filter(stands), table])
-        # Shards are sorted by image id, and so is everything made from them.
-        table = Grouped.of(both, sorted(set(both.column(IMAGE_ID).to_pylist()))).table
-        faults += [f for f in previous.faults if f.image_id not in anew]
+        output = _renewed(previous, output, ids)
         changed = {**previous.changed, **dict.fromkeys(ids, job.generation)}
-    quarantined = len({f.image_id for f in faults})
+    quarantined = len({f.image_id for f in output.faults})
     shard = _named(worker.plan, job, node)
     file = (
         Sidecar(shard, job.generation, quarantined).filename
         if job.hi is None
         else Part(shard, job.generation, job.lo, job.hi).filename
     )
-    data = sidecar.encode(node, fingerprints(worker.graph, node), table, faults, changed)
+    data = sidecar.encode(node, fingerprints(worker.graph, node), output, changed)
     worker.store.create(f"{node.folder}/{file}", data)
     for part in job.parts:
         worker.store.delete(f"{node.folder}/{part.filename}")
     return quarantined
 
 
+def _renewed(previous: Content, output: Output, ids: Sequence[str]) -> Output:
+    """What the previous generation says of all images but those answered anew (`ids`), and the new answers for these."""
+    anew = set(ids)
+    stands = pc.invert(pc.is_in(previous.table.column(IMAGE_ID), value_set=pa.array(ids, pa.string())))
+    both = pa.concat_tables([previous.table.filter(stands), output.table])
+    # Shards are sorted by image id, and so is everything made from them.
+    table = Grouped.of(both, sorted(set(both.column(IMAGE_ID).to_pylist()))).table
+    faults = [*output.faults, *(f for f in previous.faults if f.image_id not in anew)]
+    return Output(table, faults, [*output.unanswered, *previous.unanswered.difference(anew)])
+
+
 def _join_parts(worker: Worker, job: Job, node: Node) -> tuple[Output, list[str]]:
     contents = [sidecar.read(worker.store, f"{node.folder}/{part.filename}") for part in job.parts]
     whole = _joined(contents)
-    return Output(whole.table, whole.faults), list(whole.changed)
+    return Output(whole.table, whole.faults, sorted(whole.unanswered)), list(whole.changed)
 
 
 def _learn(worker: Worker, job: Job, node: Node, estimate: Estimate, began: float) -> Receipt:

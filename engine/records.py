@@ -3,6 +3,9 @@
 Pixels are RGB uint8 (height, width, 3) in the frame after EXIF orientation. Boxes are absolute pixels,
 float32, (x0, y0, x1, y1). Quads are (x0, y0, … x3, y3) clockwise from the top left. Masks are compressed
 COCO RLE counts (ASCII) for the whole image.
+
+An answer that holds nothing means that nothing is there, for whoever answers. Who has not looked at the image says
+`answered=False`: nothing follows from that, and such an answer is empty.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,6 +57,7 @@ class Regions:
     masks: Sequence[str | None] | None = None
     crowd: NDArray[np.bool_] | None = None
     faults: Sequence[str] = ()  # records of this image that were broken, one message each
+    answered: bool = True  # False: it has not looked at this image, so its silence says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Readings:
     texts: Sequence[str]
     scores: NDArray[np.float32]
     faults: Sequence[str] = ()
+    answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class Captions:
     granularities: Sequence[Granularity]
     scores: NDArray[np.float32]
     faults: Sequence[str] = ()
+    answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ sidecar, `sample.r0.q0.parquet`: which shards the sample is, its fingerprint kno
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from engine.errors import StoreError
-from engine.graph import Fault, Node
+from engine.graph import Fault, Node, Output
 from engine.parquet import footer_of, from_bytes, to_bytes
 from engine.schema import SCHEMA_VERSION
 from engine.store import Store
@@ -64,11 +64,18 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A sidecar read whole. `changed`: images answered anew since generation 0, each with the generation that did."""
+    """A sidecar read whole. `changed`: images answered anew since generation 0, each with the generation that did.
+    `unanswered`: images that the stage did not look at."""
 
     table: pa.Table
     faults: tuple[Fault, ...]
     changed: Mapping[str, int]
+    unanswered: frozenset[str] = frozenset()
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """Images for which there is no answer: in quarantine, or not looked at."""
+        return self.unanswered.union(fault.image_id for fault in self.faults if fault.lost)
 
 
 def list_sidecars(store: Store, node: Node) -> Listing:
@@ -87,32 +94,31 @@ def list_sidecars(store: Store, node: Node) -> Listing:
     return found
 
 
-def encode(
-    node: Node, inputs: Mapping[str, str], table: pa.Table, faults: Sequence[Fault], changed: Mapping[str, int]
-) -> bytes:
+def encode(node: Node, inputs: Mapping[str, str], output: Output, changed: Mapping[str, int]) -> bytes:
     """The bytes of a sidecar; `inputs` names the input stages' fingerprints."""
     return to_bytes(
-        table,
+        output.table,
         {
             **provenance(node, inputs),
-            "rows": table.num_rows,
+            "rows": output.table.num_rows,
             "quarantine": [
-                [f.image_id, f.error, f.message, f.attempts, f.lost] for f in sorted(faults, key=_fault_order)
+                [f.image_id, f.error, f.message, f.attempts, f.lost] for f in sorted(output.faults, key=_fault_order)
             ],
+            "unanswered": sorted(output.unanswered),
             "changed": dict(changed),
         },
     )
 
 
 def decode(data: bytes) -> Content:
-    """A sidecar's rows, faults and changed images.
+    """A sidecar's rows, faults, and changed and unanswered images; none of the latter before they were written down.
 
     Raises:
         StoreError: the bytes are not a sidecar.
     """
     footer = footer_of(data)
     faults = tuple(Fault(*row) for row in footer["quarantine"])
-    return Content(from_bytes(data), faults, footer["changed"])
+    return Content(from_bytes(data), faults, footer["changed"], frozenset(footer.get("unanswered", ())))
 
 
 def read(store: Store, path: str) -> Content:

@@ -40,10 +40,10 @@ def explain(out: str, image: str) -> dict[str, Any]:
 
     `image` is its id, its place (or the end of that, from a `/` on), or the beginning of an id that no other begins
     with. `stages` has, for each stage in the order of the graph: `state` (done, not there yet, not asked, left out),
-    what it `reads`, its `rows` about the image, its `faults`, and of a decision `kept` and `rejected` by reason; an
-    estimate, which is about no single image, has `learned`, the rows of its table. `understood` has what the words of
-    each text are and how they relate (`pipelines.explain_words`). `published` has the `state` of the image's
-    shard and the image's rows in each table.
+    what it `reads`, its `rows` about the image, its `faults`, where it is done `answered` (false: in quarantine, or not
+    looked at), and of a decision `kept` and `rejected` by reason; an estimate, which is about no single image, has
+    `learned`, the rows of its table. `understood` has what the words of each text are and how they relate
+    (`pipelines.explain_words`). `published` has the `state` of the image's shard and the image's rows in each table.
 
     Raises:
         OutError: nothing was ever built in OUT; no image or several are meant by `image`.
@@ -84,18 +84,20 @@ def _learned(content: sidecar.Content) -> dict[str, Any]:
 
 
 def _said(content: sidecar.Content, image_id: str) -> dict[str, Any]:
-    """Rows and faults of one image, and, where rows carry reasons, how many were kept and rejected."""
+    """Rows and faults of one image, whether it was looked at, and, where rows carry reasons, how many were kept and
+    rejected."""
     rows = _about(content.table, image_id)
     faults = [
         {"error": f.error, "message": f.message, "attempts": f.attempts, "lost": f.lost}
         for f in content.faults
         if f.image_id == image_id
     ]
+    said: dict[str, Any] = {"rows": rows, "faults": faults, "answered": image_id not in content.missing}
     if s.REASON not in content.table.column_names:
-        return {"rows": rows, "faults": faults}
+        return said
     reasons = Counter(row[s.REASON] for row in rows)
     kept = reasons.pop(None, 0)
-    return {"rows": rows, "faults": faults, "kept": kept, "rejected": dict(reasons.most_common())}
+    return {**said, "kept": kept, "rejected": dict(reasons.most_common())}
 
 
 def _published(store: Store, sink: Node, shard: str, image_id: str) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def _stage(stage: Row, image_id: str, everything: bool, told: Told) -> Iterator[
     """`told` are details of rows that an earlier stage showed; they are not shown twice."""
     yield from _wrapped(f"{stage['stage']}: {_summary(stage)}", "", "    ")
     for fault in stage["faults"]:
-        lost = "" if fault["lost"] else ", the rest is kept"
+        lost = "" if fault["lost"] or not stage["answered"] else ", the rest is kept"
         yield from _wrapped(f"quarantine: {fault['error']}: {fault['message']} ({_tries(fault)}{lost})", "  ", "    ")
     yield from _rows(stage["rows"], image_id, everything, told)
 
@@ -86,8 +86,8 @@ def _summary(stage: Row) -> str:
         return f"{stage['kept']} kept, {rejected}"
     if any(s.SHA256 in row for row in stage["rows"]):
         return "read"
-    if any(fault["lost"] for fault in stage["faults"]):
-        return "no answer"
+    if not stage["answered"]:
+        return "no answer" if any(fault["lost"] for fault in stage["faults"]) else "did not look at this image"
     unit = "token" if any(s.UPOS in row for row in stage["rows"]) else "row"
     return f"{len(stage['rows'])} {unit}{'' if len(stage['rows']) == 1 else 's'}"
 

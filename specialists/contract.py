@@ -249,11 +249,13 @@ def _check_answer(role: Role, answer: Any, given: list[Any]) -> None:
         case "detector":
             _kind(answer, Regions)
             _check_regions(answer, given[0])
+            _unanswered(answer, len(answer.labels))
         case "reader":
             _kind(answer, Readings)
             _array(answer.quads, np.float32, (len(answer.texts), 8), "quads")
             _inside(answer.quads, given[0], "quads")
             _scores(answer.scores, len(answer.texts))
+            _unanswered(answer, len(answer.texts))
         case "captioner":
             _kind(answer, Captions)
             _texts(answer)
@@ -339,6 +341,12 @@ def _texts(answer: Captions) -> None:
     _demand(set(answer.granularities) <= set(_GRANULARITIES), f"granularities {answer.granularities}")
     _array(answer.scores, np.float32, (count,), "scores")
     _scores(np.nan_to_num(answer.scores), count)
+    _unanswered(answer, count)
+
+
+def _unanswered(answer: Regions | Readings | Captions, count: int) -> None:
+    _demand(isinstance(answer.answered, bool), f"answered is {answer.answered!r}, neither True nor False")
+    _demand(answer.answered or not count, f"it has not looked at this image (answered=False), but says {count} things")
 
 
 def _codes(codes: Sequence[str | None], image: Image) -> None:

@@ -2,13 +2,16 @@
 
 The file is streamed once into an index on disk (`specialists.recorded_formats`); afterwards only the records of the
 images at hand are read. Nothing looks at pixels. A broken record becomes a fault of its image; its neighbours stay.
+
+An image that the file lists without records was looked at: nothing is there. One that it does not list, or of which it
+is not clear which entry it is, or of another size, was not, and the answer says so.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -35,6 +38,14 @@ class RecordedConfig(SpecialistConfig):
     granularity: Granularity = Field("brief", description="of captions whose file does not say")
     names: tuple[str, ...] | None = Field(None, description="class names of yolo, by number")
     vocabulary: tuple[str, ...] | None = Field(None, description="labels it could have given; default: those it names")
+
+
+class _Found(NamedTuple):
+    """The records of one image, the reasons why there are none, and whether the file is about this image at all."""
+
+    rows: list[Row]
+    faults: list[str]
+    answered: bool = True
 
 
 class _Recorded:
@@ -95,21 +106,12 @@ class _Recorded:
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_index": None}  # a connection cannot travel; the next use opens another
 
-    def _look_up(self, images: Sequence[Image]) -> list[tuple[Entry | None, list[Row], list[str]]]:
-        """For each image its entry, its records, and the reason why there are none."""
+    def _look_up(self, images: Sequence[Image]) -> list[_Found]:
+        """What the file has for each image."""
         index = self._opened()
         found = index.find([image.image_id for image in images])
         records = index.records(entries[0] for entries in found if len(entries) == 1)
-        answers: list[tuple[Entry | None, list[Row], list[str]]] = []
-        for image, entries in zip(images, found, strict=True):
-            if len(entries) > 1:
-                answers.append((None, [], [ambiguity(image.image_id, entries)]))
-                continue
-            entry = entries[0] if entries else None
-            rows = records.get(entry.id, []) if entry else []
-            fault = _other_frame(entry, image) if entry and rows else None
-            answers.append((entry, [], [fault]) if fault else (entry, rows, []))
-        return answers
+        return [_found(image, entries, records) for image, entries in zip(images, found, strict=True)]
 
     def _opened(self) -> Index:
         if self._index is None:
@@ -152,7 +154,7 @@ class _Recorded:
         return files + extra
 
 
-@specialist("recorded", "detector", pixels=False, licence="as the file", weights="the file", revision=2)
+@specialist("recorded", "detector", pixels=False, licence="as the file", weights="the file", revision=3)
 class RecordedDetector(_Recorded):
     """Boxes and masks from a COCO, Pascal VOC, YOLO or Parquet file."""
 
@@ -164,8 +166,8 @@ class RecordedDetector(_Recorded):
         categories = self._opened().categories
         relative = self.config.format == "yolo"
         return [
-            to_regions(rows, faults, image, categories, relative)
-            for image, (_, rows, faults) in zip(images, self._look_up(images), strict=True)
+            replace(to_regions(found.rows, found.faults, image, categories, relative), answered=found.answered)
+            for image, found in zip(images, self._look_up(images), strict=True)
         ]
 
     def vocabulary(self) -> tuple[str, ...] | None:
@@ -179,7 +181,7 @@ class RecordedDetector(_Recorded):
         return tuple(dict.fromkeys(self._opened().categories.values())) or None
 
 
-@specialist("recorded", "captioner", pixels=False, licence="as the file", weights="the file")
+@specialist("recorded", "captioner", pixels=False, licence="as the file", weights="the file", revision=2)
 class RecordedCaptioner(_Recorded):
     """Texts from a COCO captions file (annotations or results) or a Parquet file."""
 
@@ -188,10 +190,12 @@ class RecordedCaptioner(_Recorded):
 
     def caption(self, images: Sequence[Image]) -> list[Captions]:
         """The recorded texts of each image, in the order of the file."""
-        return [to_captions(rows, faults) for _, rows, faults in self._look_up(images)]
+        return [
+            replace(to_captions(found.rows, found.faults), answered=found.answered) for found in self._look_up(images)
+        ]
 
 
-@specialist("recorded", "reader", pixels=False, licence="as the file", weights="the file")
+@specialist("recorded", "reader", pixels=False, licence="as the file", weights="the file", revision=2)
 class RecordedReader(_Recorded):
     """Text regions from a Parquet file."""
 
@@ -200,8 +204,10 @@ class RecordedReader(_Recorded):
 
     def read(self, images: Sequence[Image]) -> list[Readings]:
         """The recorded text regions of each image, clipped to it, in the order of the file."""
-        answers = self._look_up(images)
-        return [to_readings(rows, faults, image) for image, (_, rows, faults) in zip(images, answers, strict=True)]
+        return [
+            replace(to_readings(found.rows, found.faults, image), answered=found.answered)
+            for image, found in zip(images, self._look_up(images), strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -250,10 +256,24 @@ def _yolo_names(config: RecordedConfig) -> dict[str, str]:
     return yolo.class_names(file)
 
 
-def _other_frame(entry: Entry, image: Image) -> str | None:
+def _found(image: Image, entries: Sequence[Entry], records: Mapping[str, list[Row]]) -> _Found:
+    if len(entries) > 1:
+        return _Found([], [ambiguity(image.image_id, entries)], answered=False)
+    if not entries:
+        return _Found([], [], answered=False)
+    [entry] = entries
+    rows = records.get(entry.id, [])
+    if _same_frame(entry, image):
+        return _Found(rows, [])
+    return _Found([], [_other_frame(entry, image)] if rows else [], answered=False)
+
+
+def _same_frame(entry: Entry, image: Image) -> bool:
     """Boxes of another frame would all be wrong, so none is used; a file that gives no size is trusted."""
-    if not entry.width or not entry.height or (entry.width, entry.height) == (image.width, image.height):
-        return None
+    return not entry.width or not entry.height or (entry.width, entry.height) == (image.width, image.height)
+
+
+def _other_frame(entry: Entry, image: Image) -> str:
     return (
         f"its records are for {entry.width} x {entry.height} pixels, but the image has {image.width} x {image.height} "
         "(after EXIF orientation), so none of them is used"

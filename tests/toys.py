@@ -62,8 +62,8 @@ class ToyIngest:
 class ToyStage:
     """Adds one to the sum of its inputs' numbers for each image (1 without inputs), and to the totals it is told.
 
-    The misdeeds: `kill` ids kill the process, `hang` ids sleep, `fail` ids raise, `memory` raises when a batch is larger than that.
-    A misdeed stops once the file `cured` exists. Every call leaves the ids it was asked about in `diary`.
+    The misdeeds: `kill` ids kill the process, `hang` ids sleep, `fail` ids raise, `memory` raises when a batch is larger than that;
+    `blind` ids are not looked at. A misdeed stops once the file `cured` exists. Every call leaves the ids it was asked about in `diary`.
     """
 
     name: str
@@ -72,6 +72,7 @@ class ToyStage:
     kill: tuple[str, ...] = ()
     hang: tuple[str, ...] = ()
     fail: tuple[str, ...] = ()
+    blind: tuple[str, ...] = ()
     memory: int | None = None
     cured: str = ""
     diary: str = ""
@@ -99,7 +100,8 @@ class ToyStage:
         ids = batch.images.column(s.IMAGE_ID).to_pylist()
         if self.sleep:
             time.sleep(self.sleep)
-        if not (self.cured and Path(self.cured).exists()):
+        cured = bool(self.cured) and Path(self.cured).exists()
+        if not cured:
             self._misbehave(ids)
         if self.diary:
             self._note(self.name, ids)
@@ -109,7 +111,9 @@ class ToyStage:
         for group in batch.inputs.values():
             if s.VALUE in group.table.column_names:
                 values += np.array([sum(part.column(s.VALUE).to_pylist()) for part in group.parts()], np.int64)
-        return Output(pa.table({s.IMAGE_ID: ids, s.VALUE: values}, schema=NUMBERS))
+        unseen = [] if cured else [i for i in ids if i in self.blind]
+        table = pa.table({s.IMAGE_ID: ids, s.VALUE: values}, schema=NUMBERS)
+        return Output(table.filter(pa.array([i not in unseen for i in ids])), unanswered=unseen)
 
     def _misbehave(self, ids: list[str]) -> None:
         if set(ids) & set(self.kill):

@@ -1,7 +1,7 @@
 """From captions (or written texts) to the texts of each image, kept and rejected."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated
 
@@ -72,13 +72,15 @@ class Seen:
 
     `regions` are all rows of DECIDED_REGIONS, rejected ones too; `vocabularies` says which labels each detector knows
     (None: any); `words` which labels a word may mean beyond itself; `reliability` what was learned over the labels
-    `things.vocabulary(vocabularies)` and the sorted names of the captioners (None: nothing).
+    `things.vocabulary(vocabularies)` and the sorted names of the captioners (None: nothing); `answered` (images,) for
+    which images a detector answered at all (absent: for every image).
     """
 
     regions: Grouped
     vocabularies: Mapping[str, Sequence[str] | None]
     words: things.Words
     reliability: MentionReliability | None = None
+    answered: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +338,7 @@ def _mentioned(
     found = things.named(tokens, texts.to_pylist(), labels, seen.words).only(kept)
     spoke = np.zeros((len(pool.rows.offsets) - 1, len(pool.names)), bool)
     spoke[image[kept], pool.specialist[kept]] = True
-    sighted = things.sightings(seen.regions, seen.vocabularies, spoke)
+    sighted = things.sightings(seen.regions, seen.vocabularies, spoke, seen.answered)
     return found, Mentions(image[found.text], pool.specialist[found.text], found.mention, found.label), sighted
 
 

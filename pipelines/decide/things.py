@@ -112,13 +112,17 @@ def _meant(phrase: Sequence[str], lemma: str, number: Mapping[str, int], words: 
 
 
 def sightings(
-    regions: Grouped, vocabularies: Mapping[str, Sequence[str] | None], spoke: NDArray[np.bool_]
+    regions: Grouped,
+    vocabularies: Mapping[str, Sequence[str] | None],
+    spoke: NDArray[np.bool_],
+    answered: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Sightings:
     """What detectors saw of every label of `vocabulary(vocabularies)` in every image, from all objects of
     DECIDED_REGIONS, rejected ones too: each is as likely as its confidence.
 
     A word that was outvoted in a region counts as much as its own scores, spread over all that could vote. What readers
-    read is no sighting: a sign may well say "dog".
+    read is no sighting: a sign may well say "dog". `answered` (images,) says for which images a detector answered at all
+    (absent: for every image); of the others its silence says nothing.
     """
     labels = vocabulary(vocabularies)
     regions = regions.where(pc.equal(regions.table.column(s.KIND), OBJECT))
@@ -143,9 +147,16 @@ def sightings(
         np.concatenate([label, word[outvoted]]),
         np.concatenate([value, share]),
     )
-    known = [set(c.normal_words(words or ())) for words in vocabularies.values()]
-    knows = np.array([sum(name in words for words in known) for name in labels], np.int64)
-    return Sightings(confidence, accepted, knows, spoke)
+    known = _known(vocabularies, labels)
+    looked = ~c.absent(list(vocabularies), answered or {}, len(accepted))
+    count = looked.astype(np.int32) @ known.astype(np.int32)
+    return Sightings(confidence, accepted, known.sum(axis=0), spoke, count)
+
+
+def _known(vocabularies: Mapping[str, Sequence[str] | None], labels: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of the labels each detector names among those it could give: (detectors, labels)."""
+    words = [set(c.normal_words(given or ())) for given in vocabularies.values()]
+    return np.array([[label in one for label in labels] for one in words], bool).reshape(len(words), len(labels))
 
 
 def areas(regions: Grouped, labels: Sequence[str], frames: Frames) -> NDArray[np.float64]:

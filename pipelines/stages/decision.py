@@ -149,7 +149,8 @@ def texts(
     captions, scores = said_by(batch, "caption."), said_by(batch, "score_texts.")
     # the labels' own words alone: with the table of words more good captions were rejected, and no more bad ones caught
     # (`python -m benchmarks captions`)
-    seen = Seen(batch.inputs["regions"], vocabularies, {}) if vocabularies else None
+    answered = _answered(batch, "detect.")
+    seen = Seen(batch.inputs["regions"], vocabularies, {}, answered=answered) if vocabularies else None
     tokens, regions = _tokens(batch, parsed), batch.inputs.get("regions")
     looked = np.zeros(len(batch), bool) if parsed is None else looked_at(batch, parsed)
     return texts_.decide(Frames.of(batch.images), captions, tokens, scores, config, gold, seen, regions, looked)
@@ -241,7 +242,7 @@ def crop_text_ids(crop_texts: pa.Table, captioner: str) -> list[str]:
 
 
 def _answered(batch: Batch, prefix: str) -> dict[str, NDArray[np.bool_]]:
-    """For each specialist the images that it answered for at all; those in its quarantine it could not see."""
+    """For each specialist that lacks an answer for some image, which images it answered for at all."""
     return {
         stage.partition(".")[2]: looked_at(batch, stage)
         for stage, missing in batch.missing.items()
@@ -250,9 +251,9 @@ def _answered(batch: Batch, prefix: str) -> dict[str, NDArray[np.bool_]]:
 
 
 def looked_at(batch: Batch, stage: str) -> NDArray[np.bool_]:
-    """The images that are not in the quarantine of an input: (images,)."""
-    lost = batch.missing.get(stage, frozenset())
-    return np.array([i not in lost for i in batch.images.column(s.IMAGE_ID).to_pylist()], bool)
+    """The images that an input has an answer for, neither in its quarantine nor passed over: (images,)."""
+    missing = batch.missing.get(stage, frozenset())
+    return np.array([i not in missing for i in batch.images.column(s.IMAGE_ID).to_pylist()], bool)
 
 
 def _tokens(batch: Batch, stage: str | None) -> Grouped:

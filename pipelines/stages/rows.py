@@ -39,6 +39,12 @@ def faults_of(batch: Batch, answers: Sequence[Regions | Readings | Captions]) ->
     ]
 
 
+def unanswered_of(batch: Batch, answers: Sequence[Regions | Readings | Captions]) -> list[str]:
+    """Images that the specialist says it has not looked at."""
+    ids = batch.images.column(s.IMAGE_ID).to_pylist()
+    return [image_id for image_id, answer in zip(ids, answers, strict=True) if not answer.answered]
+
+
 def regions_table(ids: Sequence[str], answers: Sequence[Regions]) -> pa.Table:
     """Schema PREDICTED_REGIONS."""
     boxes = _stack([a.boxes for a in answers], (0, 4))

@@ -12,7 +12,7 @@ from engine import schema as s
 from engine.errors import StageFailed
 from engine.graph import Batch, Output, Resources
 from engine.grouped import Frames, Grouped
-from engine.records import Captions, Image, Phrases
+from engine.records import Captions, Image, Phrases, Readings, Regions
 from filters import enhance
 from pipelines.decide.categories import category_phrases
 from pipelines.decide.columns import normal, pool
@@ -89,19 +89,19 @@ class SpecialistStage:
 def detect(detector: Any, batch: Batch) -> Output:
     """Detector: images → PREDICTED_REGIONS."""
     answers = _answers(batch, detector.detect(rows.images_of(batch)))
-    return Output(rows.regions_table(_ids(batch), answers), rows.faults_of(batch, answers))
+    return _output(rows.regions_table(_ids(batch), answers), batch, answers)
 
 
 def read(reader: Any, batch: Batch) -> Output:
     """Reader: images → PREDICTED_READINGS."""
     answers = _answers(batch, reader.read(rows.images_of(batch)))
-    return Output(rows.readings_table(_ids(batch), answers), rows.faults_of(batch, answers))
+    return _output(rows.readings_table(_ids(batch), answers), batch, answers)
 
 
 def caption(captioner: Any, batch: Batch) -> Output:
     """Captioner: images → PREDICTED_TEXTS."""
     answers = _answers(batch, captioner.caption(rows.images_of(batch)))
-    return Output(rows.texts_table(_ids(batch), answers), rows.faults_of(batch, answers))
+    return _output(rows.texts_table(_ids(batch), answers), batch, answers)
 
 
 def describe(captioner: Any, batch: Batch) -> Output:
@@ -145,7 +145,7 @@ def segment(segmenter: Any, batch: Batch) -> Output:
 def write(writer: Any, batch: Batch) -> Output:
     """Writer: what is accepted about each image → PREDICTED_TEXTS."""
     answers = _answers(batch, writer.write(scenes_of(batch)))
-    return Output(rows.texts_table(_ids(batch), answers), rows.faults_of(batch, answers))
+    return _output(rows.texts_table(_ids(batch), answers), batch, answers)
 
 
 def score_texts(scorer: Any, batch: Batch) -> Output:
@@ -220,6 +220,10 @@ class Parse:
         names = text_ids(Frames.of(batch.images), said)
         tokens = parser.parse(table.column(s.TEXT).to_pylist())
         return Output(tokens_table(table.column(s.IMAGE_ID).to_pylist(), names, tokens))
+
+
+def _output(table: pa.Table, batch: Batch, answers: Sequence[Regions | Readings | Captions]) -> Output:
+    return Output(table, rows.faults_of(batch, answers), rows.unanswered_of(batch, answers))
 
 
 def _answers(batch: Batch, answers: Sequence[Any]) -> Sequence[Any]:

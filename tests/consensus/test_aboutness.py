@@ -23,7 +23,8 @@ def believed(named, there, areas=None, knows=2):
         np.zeros(count, np.int64), np.zeros(count, np.int64), np.arange(count),
         np.array([label for labels in named for label in labels], np.int64),
     )  # fmt: skip
-    sightings = Sightings(confidence, confidence > 0, np.full(4, knows), np.ones((1, 1), bool))
+    looked = np.full((1, 4), knows)
+    sightings = Sightings(confidence, confidence > 0, looked[0], np.ones((1, 1), bool), looked)
     return about(np.zeros(len(named), np.int64), text, mentions, sightings, area, assumed(sightings))
 
 

@@ -24,7 +24,8 @@ def world(n_images, n_authors, *said, seen=(), knows=1):
         np.array([label for _, label in pairs], int),
     )
     spoke = np.ones((n_images, n_authors), bool)
-    return mentions, Sightings(confidence, confidence >= 0.5, np.full(4, knows), spoke)
+    looked = np.full((n_images, 4), knows)
+    return mentions, Sightings(confidence, confidence >= 0.5, np.full(4, knows), spoke, looked)
 
 
 def believed(mentions, seen):
@@ -65,6 +66,27 @@ def test_who_was_not_asked_tells_nothing():
     lone = replace(seen, spoke=np.array([[True, False, False]]))
     assert believed(mentions, lone)[0] > believed(mentions, seen)[0]
     assert believed(mentions, lone)[0] > 0.5  # one silent detector does not condemn a text
+
+
+def test_a_detector_that_did_not_look_has_not_missed_anything():
+    """As if there were only the others; all three are seen as they would be by each detector's own silence."""
+    mentions, seen = world(4, 1, *[(image, 0, [DOG]) for image in range(4)], knows=3)
+    some = replace(seen, looked=np.tile(np.array([[0], [1], [2], [3]]), 4))
+    assert believed(mentions, some) == pytest.approx([alone(knows) for knows in range(4)])
+
+
+def test_what_detectors_miss_is_learned_where_they_looked():
+    """A hundred more images with the same captions at which no detector looked."""
+    said = [(image, author, [DOG]) for image in range(100) for author in range(2)]
+    things = [(image, DOG, 0.9) for image in range(50)]
+    known = learn(*world(100, 2, *said, seen=things))
+    mentions, seen = world(
+        200, 2, *said, *[(image + 100, author, labels) for image, author, labels in said], seen=things
+    )
+    looked = seen.looked * (np.arange(200) < 100)[:, None]
+    more = learn(mentions, replace(seen, looked=looked))
+    assert more.present[DOG] == pytest.approx(known.present[DOG])
+    assert more.missed[DOG] == pytest.approx(known.missed[DOG], abs=0.02)
 
 
 def test_a_word_of_several_labels_is_confirmed_by_any_of_them():

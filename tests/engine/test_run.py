@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from engine import schema as s
+from engine import sidecar
 from engine.errors import ConfigError, StageFailed
 from engine.executors.base import make_worker
 from engine.executors.local import LocalExecutor
 from engine.graph import build_graph
 from engine.job import run_job
+from engine.parquet import to_bytes
 from engine.sidecar import list_sidecars
 from engine.store import LocalStore
-from tests.toys import ToyIngest, ToyStage, numbers, publish_last, published, toy_graph, toy_run
+from tests.toys import NUMBERS, ToyIngest, ToyStage, numbers, publish_last, published, toy_graph, toy_run
 
 
 def go(root: Path, graph, **settings):
@@ -151,6 +154,77 @@ def test_two_markers_of_a_shard_are_published_again(tmp_path):
     (marker.parent / marker.name.replace(".r0.", ".r1.")).write_bytes(marker.read_bytes())
     assert go(tmp_path / "out", graph).run == 1
     assert len(list((tmp_path / "out/published").iterdir())) == 3
+
+
+def said(root, graph, stage):
+    """The newest sidecar of each shard, in their order."""
+    store, node = LocalStore(str(root)), graph.nodes[graph.index(stage)]
+    newest = sorted(list_sidecars(store, node).newest.items())
+    return [sidecar.read(store, f"{node.folder}/{found.filename}") for _, found in newest]
+
+
+@pytest.mark.parametrize("memory", [None, 1, 3])
+def test_what_was_not_looked_at_is_known_below_and_is_no_fault(tmp_path, memory):
+    told = {}
+
+    class Listener(ToyStage):
+        def run(self, batch):
+            told.update(dict.fromkeys(batch.images.column(s.IMAGE_ID).to_pylist(), batch.missing["a"]))
+            return super().run(batch)
+
+    a = ToyStage("a", blind=("i0001", "i0004", "i0009"), fail=("i0003",), memory=memory)
+    graph = toy_graph(a, Listener("b", ("ingest", "a")))
+    counts = go(tmp_path / "out", graph, attempts=1)
+    assert counts.quarantined["a"] == 1
+    assert [found.unanswered for found in said(tmp_path / "out", graph, "a")] == [{"i0001", "i0004"}, {"i0009"}, set()]
+    assert [found.unanswered for found in said(tmp_path / "out", graph, "b")] == [set()] * 3
+    assert (told["i0000"], told["i0008"], told["i0016"]) == ({"i0001", "i0003", "i0004"}, {"i0009"}, set())
+    assert len(numbers(tmp_path / "out")) == 24
+
+
+def test_a_retry_keeps_what_was_not_looked_at_unless_it_is_asked_anew(tmp_path):
+    cured = tmp_path / "cured"
+    a = ToyStage("a", fail=("i0003",), cured=str(cured))
+    b = ToyStage("b", ("ingest", "a"), blind=("i0001", "i0003"), cured=str(cured), diary=str(tmp_path))
+    graph = toy_graph(a, b)
+    go(tmp_path / "out", graph, attempts=1)
+    assert said(tmp_path / "out", graph, "b")[0].unanswered == {"i0001", "i0003"}
+    cured.touch()
+    go(tmp_path / "out", graph, attempts=1, retry=True)
+    assert (tmp_path / "b").read_text().split()[24:] == ["i0003"]  # nobody asks again about i0001
+    assert said(tmp_path / "out", graph, "b")[0].unanswered == {"i0001"}
+    assert go(tmp_path / "out", graph, attempts=1, retry=True).run == 0
+
+
+def test_parts_are_put_together_with_what_was_not_looked_at(tmp_path):
+    graph = toy_graph(ToyStage("a", blind=("i0001", "i0006")))
+    run, schedule = toy_run(tmp_path / "out", graph, images=8)
+    worker = make_worker(run, cpus=1, gpus=0)
+    schedule.done(run_job(worker, schedule.next_job("main")))
+    job = schedule.next_job("main")
+    for lo, hi in ((0, 4), (4, 8)):
+        run_job(worker, replace(job, lo=lo, hi=hi))
+    go(tmp_path / "out", graph, images=8)
+    (joined,) = said(tmp_path / "out", graph, "a")
+    assert joined.unanswered == {"i0001", "i0006"}
+    whole = toy_graph(ToyStage("a", blind=("i0006", "i0001")))
+    go(tmp_path / "whole", whole, images=8)
+    assert published(tmp_path / "out") == published(tmp_path / "whole")
+
+
+def test_rows_of_what_was_not_looked_at_are_a_broken_stage(tmp_path):
+    class Sleepwalker(ToyStage):
+        def run(self, batch):
+            return replace(super().run(batch), unanswered=["i0002"])
+
+    with pytest.raises(StageFailed, match="stage a has rows of 'i0002', at which it says it did not look"):
+        go(tmp_path / "out", toy_graph(Sleepwalker("a")))
+
+
+def test_a_sidecar_from_before_says_that_all_was_looked_at():
+    footer = {"quarantine": [["i0001", "ValueError", "torn", 1, True]], "changed": {}}
+    found = sidecar.decode(to_bytes(NUMBERS.empty_table(), footer))
+    assert (found.unanswered, found.missing) == (set(), {"i0001"})
 
 
 def test_full_memory_halves_the_batch_for_good(tmp_path):

@@ -1,6 +1,7 @@
 """Captions to texts, texts to phrases, crop captions to region texts, and tokens there and back."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,25 @@ def test_a_text_that_names_a_thing_nobody_saw_is_dropped_unless_another_says_it_
 def test_a_lone_captioner_is_believed_against_one_detector_but_not_against_several(detectors, reason):
     seen = seen_things(frames(1), ("img0", "cat", True), detectors=detectors)
     assert reasons({"a": [BIRD]}, seen)["a"][s.REASON] == reason
+
+
+def test_detectors_that_did_not_look_do_not_speak_against_a_text():
+    seen = seen_things(frames(1), ("img0", "cat", True), detectors=3)
+    alone = seen_things(frames(1), ("img0", "cat", True), detectors=1)
+    away = {name: np.zeros(1, bool) for name in ("d1", "d2")}
+    one, same = (reasons({"a": [BIRD]}, given)["a"] for given in (alone, replace(seen, answered=away)))
+    assert reasons({"a": [BIRD]}, seen)["a"][s.REASON] == "unseen thing"
+    assert (same[s.REASON], same[s.CONFIDENCE]) == (None, pytest.approx(one[s.CONFIDENCE]))
+
+
+def test_who_looked_is_counted_for_each_image_and_label():
+    seen = seen_things(frames(2), vocabulary=("dog", "cat"), detectors=2)
+    knows = {**seen.vocabularies, "birds": ["bird", "dog"]}
+    answered = {"d0": np.array([True, False]), "open": np.array([False, True])}
+    found = things.sightings(seen.regions, knows, np.ones((2, 1), bool), answered)
+    assert things.vocabulary(knows) == ["bird", "cat", "dog"]
+    assert found.knows.tolist() == [1, 2, 3]
+    assert found.looked.tolist() == [[1, 2, 3], [1, 1, 2]]
 
 
 def test_a_lone_captioner_is_not_believed_for_what_the_detectors_hardly_believe():

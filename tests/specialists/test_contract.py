@@ -112,6 +112,18 @@ class PeekingDetector(Good):
         return regions([[0, 0, *image.pixels.shape[1::-1]]])
 
 
+@specialist("blind", "detector")
+class BlindDetector(Good):
+    def one(self, image: Image, batch: int) -> Regions:
+        return replace(regions(np.zeros((0, 4))), answered=False)
+
+
+@specialist("sleepwalking", "detector")
+class SleepwalkingDetector(Good):
+    def one(self, image: Image, batch: int) -> Regions:
+        return replace(super().one(image, batch), answered=False)
+
+
 @specialist("short", "detector")
 class ShortDetector(Good):
     def detect(self, images: Sequence[Image]) -> list[Regions]:
@@ -129,11 +141,13 @@ class ShortDetector(Good):
         (BatchedDetector, "alone"),
         (PaintingDetector, "changed its input"),
         (PeekingDetector, "pixels=False"),
+        (SleepwalkingDetector, "has not looked at this image"),
         (ShortDetector, "5 inputs got 4 answers"),
     ],
 )
 def test_catches(cls: type, message: str) -> None:
     check_specialist(GoodDetector, "detector")
+    check_specialist(BlindDetector, "detector")
     with pytest.raises(ContractError, match=message):
         check_specialist(cls, "detector")
 

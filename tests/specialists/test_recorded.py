@@ -67,6 +67,47 @@ def one(found: list[Regions]) -> Regions:
     return found[0]
 
 
+# ---- who has looked ----------------------------------------------------------------------------------------
+
+
+def test_an_image_listed_without_records_was_looked_at_and_one_not_listed_was_not(tmp_path: Path) -> None:
+    listed = [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "b.jpg"}]
+    path = written(tmp_path / "t.json", coco(listed, [box(), box(image_id=7, bbox=None)]))
+    results = written(tmp_path / "results.json", [box(score=0.5)])
+    for made in (detector(path, "coco"), detector(results, "coco_results", index=path)):
+        found = made.detect([image(name) for name in ("a.jpg", "b.jpg", "c.jpg")])
+        assert [answer.answered for answer in found] == [True, True, False]
+        assert [len(answer.labels) for answer in found] == [1, 0, 0]
+        assert found[2].faults == ()
+
+
+def test_a_file_that_is_not_about_this_image_is_no_answer_and_broken_records_are_one(tmp_path: Path) -> None:
+    entries = [
+        {"id": i, "file_name": name, "width": 100, "height": 80} for i, name in enumerate(("x/a.jpg", "y/a.jpg"))
+    ]
+    entries += [{"id": 7, "file_name": "b.jpg", "width": 80, "height": 100}]
+    entries += [{"id": 8, "file_name": "c.jpg", "width": 80, "height": 100}, {"id": 9, "file_name": "d.jpg"}]
+    broken = box(image_id=9, bbox=None)
+    made = detector(written(tmp_path / "t.json", coco(entries, [box(), broken])), "coco")
+    ambiguous, turned, turned_and_empty, bad = made.detect([image(f"{name}.jpg") for name in "abcd"])
+    assert (ambiguous.answered, len(ambiguous.faults)) == (False, 1)
+    assert (turned.answered, len(turned.faults)) == (False, 1)
+    assert (turned_and_empty.answered, turned_and_empty.faults) == (False, ())
+    assert (bad.answered, len(bad.labels), len(bad.faults)) == (True, 0, 1)
+
+
+def test_readers_and_captioners_tell_it_too(tmp_path: Path) -> None:
+    quads = pa.table({s.IMAGE_ID: ["a.jpg"], s.QUAD: [[0.0, 0, 9, 0, 9, 9, 0, 9]], s.TEXT: ["go"], s.SCORE: [0.5]})
+    pq.write_table(quads, tmp_path / "read.parquet")
+    reader = RecordedReader(RecordedConfig.model_validate({"path": tmp_path / "read.parquet", "format": "parquet"}))
+    assert [found.answered for found in reader.read([image("a.jpg"), image("b.jpg")])] == [True, False]
+    listed = [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "b.jpg"}]
+    said = {"images": listed, "annotations": [{"id": 1, "image_id": 7, "caption": "a dog"}]}
+    made = captioner(written(tmp_path / "said.json", said), "coco_captions")
+    found = made.caption([image("a.jpg"), image("b.jpg"), image("c.jpg")])
+    assert [(list(answer.texts), answer.answered) for answer in found] == [(["a dog"], True), ([], True), ([], False)]
+
+
 # ---- COCO instances -------------------------------------------------------------------------------------
 
 
@@ -162,6 +203,7 @@ def test_an_image_of_another_size_gets_none_of_its_boxes(tmp_path: Path) -> None
     path = written(tmp_path / "t.json", coco(annotations=[box(), box()]))
     found = one(detector(path, "coco").detect([image("a.jpg", 80, 100)]))
     assert len(found.labels) == 0
+    assert not found.answered
     assert len(found.faults) == 1
     assert "100 x 80" in found.faults[0]
 
