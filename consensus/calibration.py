@@ -20,6 +20,7 @@ Flags = NDArray[np.bool_]
 CELLS: Final = 1000  # of histograms of confidence, half of them below 0.1
 _IOU: Final = 0.5  # from which on a claim is the thing that people drew
 _PRIOR: Final = np.diag([5.0, 5.0, 0.5])  # claims by which the three numbers are drawn to (1, 1, 0); our choice
+_IMAGES: Final = 10  # in which people drew are the fewest that confidence is calibrated by; our choice
 _NONE: Final = np.array([1.0, 1.0, 0.0])
 _STEPS: Final = 50
 _HALVINGS: Final = 40
@@ -31,10 +32,11 @@ def learned(
 ) -> Model:
     """The model with what people's boxes in judged images say of its claims, and of each specialist's alone.
 
-    `machines` are the shards without people's rows, `found` their claims; claims of labels that no person knows, and in
+    Too few judged images (`_IMAGES`) say nothing. `machines` are the shards without people's rows, `found` their claims;
+    claims of labels that no person knows, and in
     crowds, are left out.
     """
-    if not human.any() or not any(shard.judged.any() for shard in shards):
+    if sum(int(shard.judged.sum()) for shard in shards) < _IMAGES:
         return model
     n = len(human)
     told = np.zeros((n + 1, 2, CELLS), np.int64)

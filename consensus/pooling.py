@@ -13,7 +13,7 @@ I64 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
-_SURE: Final = 0.99  # is as sure as one voice can make anything
+_SURE: Final = 1.0 - 1e-6  # is as sure as one voice can make anything
 
 
 @kernel
@@ -107,7 +107,7 @@ def pool(
             if row >= 0:
                 n_votes += 1
                 only = row
-                doubt += trust[s] * np.log(1.0 - _SURE * meant[row])
+                doubt += trust[s] * np.log(1.0 - min(meant[row], _SURE))
                 weight = exact[s] * meant[row] + 1e-12
                 sides += weight
                 for j in range(4):

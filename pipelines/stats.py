@@ -44,8 +44,9 @@ PAPER_3: Final[dict[str, tuple[float, ...]]] = {
 }
 DEFINITIONS: Final = {
     "text": "annotations are published texts; tokens are the parser's.",
-    "region_text": "annotations are images with such a region; regions are objects with a candidate of that type "
-    "(a noun chunk counts as a phrase); regional tokens are the words of the candidate most similar to the region.",
+    "region_text": "annotations are images with such a region; regions are objects of a confidence of at least 0.5 with a "
+    "candidate of that type (a noun chunk counts as a phrase); regional tokens are the words of the candidate most similar "
+    "to the region.",
     "text_phrase_region": "annotations are texts with at least one region; regions are pairs of a phrase and a box; "
     "regional tokens are the words of the phrase.",
     "table3": "means over published texts that were parsed.",
@@ -66,6 +67,7 @@ def stats(out: str) -> dict[str, Any]:
     Raises:
         OutError: nothing is published yet.
     """
+    reliability, advice = stats_specialists.reliability(out)
     with connect(out) as connection, TemporaryDirectory(prefix="fld-stats-") as spill:
         connection.execute(f"SET memory_limit = '{_MEMORY}'")
         connection.execute(f"SET temp_directory = '{spill}'")
@@ -76,7 +78,8 @@ def stats(out: str) -> dict[str, Any]:
             "rejected": _rejected(connection),
             "quarantine": _quarantine(connection),
             "regions_by_specialist": _votes(connection),
-            "reliability": stats_specialists.reliability(out),
+            "reliability": reliability,
+            "advice": advice,
             "missed": stats_specialists.missed(connection),
             "texts_by_specialist": _texts(connection),
             "shapes": _shapes(connection),
@@ -109,7 +112,7 @@ _TEXTS = f"""
 _REGIONS = f"""
     WITH said AS (
         SELECT {s.IMAGE_ID}, list_filter({s.CANDIDATES}, lambda c: c.{s.GRANULARITY} IN ($types)) AS said
-        FROM region_text WHERE {s.KIND} = 'object'
+        FROM region_text WHERE {s.KIND} = 'object' AND {s.CONFIDENCE} >= 0.5
     ), best AS (
         SELECT {s.IMAGE_ID}, list_reduce(said, lambda a, b:
             CASE WHEN coalesce(b.{s.SIMILARITY}, -2) > coalesce(a.{s.SIMILARITY}, -2) THEN b ELSE a END

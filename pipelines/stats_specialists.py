@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from consensus.reliability import Reliabilities, report
+from consensus.reliability import Reliabilities, advice, report
 from engine import schema as s
 from engine import sidecar
 from engine.errors import OutError
@@ -32,22 +32,23 @@ _P_VALUE: Final = 0.001
 _SHOWN: Final = 5
 
 
-def reliability(out: str) -> list[dict[str, Any]]:
-    """One row a detector, see DEFINITIONS; nothing where the run learned nothing."""
+def reliability(out: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """One row a detector, see DEFINITIONS, and what follows for whoever uses the run; nothing where it learned nothing."""
     store = open_store(out)
     try:
         graph = recall(store).graph
     except OutError:
-        return []
+        return [], []
     for node in graph.nodes:
         found = list_sidecars(store, node).newest.get(SAMPLE) if node.name == RELIABILITY else None
         if found is not None:
             learned = Reliabilities.from_table(sidecar.read(store, f"{node.folder}/{found.filename}").table)
-            return [
+            rows = [
                 {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
                 for row in report(learned)
             ]
-    return []
+            return rows, advice(learned)
+    return [], []
 
 
 _MISSED: Final = f"""

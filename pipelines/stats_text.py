@@ -23,7 +23,7 @@ def render(stats: Mapping[str, Any], console: Console) -> None:
         (_rejected(stats["rejected"]), []),
         (_quarantine(stats["quarantine"]), []),
         (_regions(stats["regions_by_specialist"]), [definitions["predictions"]]),
-        (_reliability(stats["reliability"]), [definitions["reliability"]]),
+        (_reliability(stats["reliability"]), [definitions["reliability"], *stats["advice"]]),
         (_missed(stats["missed"]), [definitions["missed"]]),
         (_texts(stats["texts_by_specialist"]), []),
         (_shapes(stats["shapes"]), [definitions["shapes"]]),

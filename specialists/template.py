@@ -45,7 +45,10 @@ class TemplateConfig(SpecialistConfig):
     """How much a text may list."""
 
     min_confidence: float = Field(
-        0.5, ge=0.0, le=1.0, description="things of less confidence are not spoken of (our choice: likelier there than not)"
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="things of less confidence are not spoken of (our choice: likelier there than not)",
     )
     kinds_detailed: int = Field(4, ge=1, description="kinds of things listed in a detailed text")
     kinds_more_detailed: int = Field(8, ge=1, description="kinds of things listed in a more detailed text")
