@@ -28,6 +28,7 @@ BYTES: Final = "bytes"
 CONTRAST: Final = "contrast"
 TAIL: Final = "tail"
 TAIL_COLOUR: Final = "tail_colour"
+ASKED: Final = "asked"  # whether specialists look at it
 COPY_OF: Final = "copy_of"
 # geometry
 X0: Final = "x0"
@@ -206,7 +207,7 @@ DECIDED_IMAGES: Final = _schema(_ID, _f(URI, pa.string()), _f(COPY_OF, pa.string
 DECIDED_REGIONS: Final = _schema(
     _ID, _f(REGION_ID, pa.string()), _f(KIND, pa.string()), _BOX_FIELDS, _QUAD_FIELD, _f(MASK, pa.string()),
     _f(LABEL, pa.string()), _f(TEXT, pa.string()), _f(CONFIDENCE, _F32), _f(BASIS, pa.string()), _f(VOTES, pa.list_(VOTE)),
-    _f(N_ELIGIBLE, pa.int32()), DECISION,
+    _f(ASKED, pa.bool_()), _f(N_ELIGIBLE, pa.int32()), DECISION,
 )  # fmt: skip
 DECIDED_REGION_TEXTS: Final = _schema(
     _ID, _f(REGION_ID, pa.string()), _f(TEXT, pa.string()), _f(GRANULARITY, pa.string()), _f(SIMILARITY, _F32),

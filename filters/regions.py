@@ -42,11 +42,11 @@ class ThingFilterConfig(RegionFilterConfig):
     """The same for objects, whose confidence says how often such a claim is right."""
 
     min_confidence: float = Field(
-        default=0.03,
+        default=0.01,
         ge=0.0,
         le=1.0,
         description="lowest confidence of an object (paper section 4.2 names a threshold; our choice: confidence says how "
-        "sure a region is, and on photographs 0.05 costs 0.008 AP; who wants sure ones asks for confidence >= 0.5)",
+        "sure a region is, and whoever wants sure ones asks for confidence >= 0.5)",
     )
 
 

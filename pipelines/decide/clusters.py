@@ -52,19 +52,27 @@ class Weighed:
 
 
 def decided_rows(
-    frames: Frames, given: Said, weighed: Weighed, ask: float, kind: str, extra: Mapping[str, pa.Array]
+    frames: Frames,
+    given: Said,
+    weighed: Weighed,
+    least: float,
+    ask: float,
+    kind: str,
+    extra: Mapping[str, pa.Array],
 ) -> Grouped:
     """One row for each cluster, a table `engine.schema.DECIDED_REGIONS` without ids; `extra` are columns of this kind.
 
     Rows are ordered by image, descending confidence and coordinates. Those that took no part keep their reason
-    (`Said.early`) and have no confidence, for nobody weighed them; those under `ask` are unlikely, unless a person said
-    them.
+    (`Said.early`) and have no confidence, for nobody weighed them; those under `least` are unlikely, unless a person said
+    them, and specialists look at those from `ask` on.
     """
     image = weighed.clusters.groups()
     heads = weighed.clusters.members[weighed.clusters.member_offsets[:-1]]
     early = given.early.take(heads)
-    unlikely = region_filters.score(weighed.confidence, ask, "unlikely").only(~given.gold[heads])
-    basis = np.where(given.gold[heads], s.PEOPLE, weighed.basis)
+    human = given.gold[heads]
+    unlikely = region_filters.score(weighed.confidence, least, "unlikely").only(~human)
+    asked = human | region_filters.score(weighed.confidence, ask).kept
+    basis = np.where(human, s.PEOPLE, weighed.basis)
     columns = {
         **{f.name: pa.nulls(len(image), f.type) for f in s.DECIDED_REGIONS},
         s.IMAGE_ID: c.names_of(frames.ids, image),
@@ -74,6 +82,7 @@ def decided_rows(
         s.CONFIDENCE: c.numbers(np.where(early.kept, weighed.confidence, np.nan), pa.float32()),
         s.BASIS: pa.array(basis.astype(object), pa.string(), mask=~early.kept),
         s.VOTES: _votes(given, weighed.clusters),
+        s.ASKED: pa.array(asked & early.kept),
         s.N_ELIGIBLE: pa.array(weighed.n_eligible),
         **first([early, unlikely]).columns(),
     }

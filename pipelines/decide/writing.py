@@ -70,4 +70,5 @@ def decide(
     value, n_eligible = confidence(clusters, read.columns, weights, could_read, read.gold)
     own = np.asarray(read.columns.boxes)[clusters.winners].astype(np.float64)
     extra = {s.TEXT: c.take(read.words, clusters.winners), s.QUAD: c.take(quads, clusters.winners)}
-    return decided_rows(frames, read, Weighed(clusters, own, value, n_eligible), config.ask, WRITING, extra).table
+    weighed = Weighed(clusters, own, value, n_eligible)
+    return decided_rows(frames, read, weighed, config.ask, config.ask, WRITING, extra).table

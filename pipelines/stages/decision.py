@@ -187,11 +187,21 @@ def masks(batch: Batch, config: MasksConfig, gold: frozenset[str]) -> pa.Table:
     return masks_.decide(Frames.of(batch.images), things, said_by(batch, "detect."), segmented, config, gold)
 
 
+def asked_things(batch: Batch) -> Grouped:
+    """Things that specialists look at."""
+    return _asked(batch.inputs["objects"])
+
+
 def accepted_regions(batch: Batch) -> Grouped:
-    """Regions that were kept, and for which a text was kept: those that are published."""
-    kept, words = batch.inputs["regions"].kept(), batch.inputs["region_text"].kept()
+    """Regions that were kept, and for which a text was kept, as far as anybody is asked about them."""
+    kept, words = _asked(batch.inputs["regions"]), batch.inputs["region_text"].kept()
     chosen = words.table.column(s.REGION_ID).combine_chunks()
     return kept.where(pc.is_in(kept.table.column(s.REGION_ID), value_set=chosen))
+
+
+def _asked(regions: Grouped) -> Grouped:
+    kept = regions.kept()
+    return kept.where(kept.table.column(s.ASKED))
 
 
 def of_kind(batch: Batch, kind: str) -> Grouped:

@@ -22,6 +22,7 @@ from pipelines.decide.tokens import tokens_table
 from pipelines.stages import rows
 from pipelines.stages.compose import scenes_of
 from pipelines.stages.decision import (
+    asked_things,
     chunks_of,
     crop_text_ids,
     of_kind,
@@ -125,7 +126,7 @@ def describe(captioner: Any, batch: Batch) -> Output:
 def ground(grounder: Any, batch: Batch) -> Output:
     """Grounder: images, the phrases of all their texts and likely things → PREDICTED_PHRASES."""
     phrases = of_kind(batch, "chunks").kept()
-    asked = _phrases(phrases, batch.inputs["objects"].kept())
+    asked = _phrases(phrases, asked_things(batch))
     names = [part.column(s.PHRASE_ID).to_pylist() for part in phrases.parts()]
     answers = _answers(batch, grounder.ground(rows.images_of(batch), asked))
     return Output(rows.groundings_table(_ids(batch), names, answers))
@@ -263,7 +264,7 @@ def _crops(batch: Batch, margin: float = _CROP_MARGIN) -> tuple[list[Image], lis
     crops: list[Image] = []
     owners: list[str] = []
     names: list[str] = []
-    for image, part in zip(rows.images_of(batch), batch.inputs["objects"].kept().parts(), strict=True):
+    for image, part in zip(rows.images_of(batch), asked_things(batch).parts(), strict=True):
         crops += [_crop(image, box, margin) for box in rows.boxes_of(part)]
         owners += [image.image_id] * part.num_rows
         names += part.column(s.REGION_ID).to_pylist()
@@ -297,7 +298,7 @@ def _briefs(said: Captions) -> list[tuple[str, float]]:
 
 def _candidates(batch: Batch) -> dict[str, list[str]]:
     """The texts that may become each thing's: its category phrase, crop texts and their chunks."""
-    regions = batch.inputs["objects"].kept().table
+    regions = asked_things(batch).table
     labels = category_phrases(regions.column(s.LABEL)).to_pylist()
     found = {region: [label] for region, label in zip(regions.column(s.REGION_ID).to_pylist(), labels, strict=True)}
     said = published_by(batch, "describe.")
@@ -333,7 +334,7 @@ def _unmasked(batch: Batch) -> Grouped:
     schema = pa.schema([s.PREDICTED_MASKS.field(n) for n in (s.IMAGE_ID, s.REGION_ID, s.PHRASE_ID, *s.BOX)])
     parts = [schema.empty_table()]
     if "objects" in batch.inputs:
-        things = batch.inputs["objects"].kept().table
+        things = asked_things(batch).table
         parts.append(things.filter(things.column(s.MASK).is_null()))
     parts.append(of_kind(batch, "groundings").kept().table)
     whole = pa.concat_tables([_columns(part, schema) for part in parts])
