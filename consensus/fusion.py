@@ -81,8 +81,7 @@ def fuse(
     drawn = human[members]
     labels[of[drawn]], boxes[of[drawn]] = columns.labels[members[drawn]], clusters.boxes[of[drawn]]
     value[of[drawn]] = 1.0
-    said = drawn | (model.original[columns.specialists[members]] >= 0)
-    eligible[of[said], columns.specialists[members[said]]] = True  # copies and people have no vote, but they said it
+    eligible[of, columns.specialists[members]] = True  # who has no vote, as people and copies, said it all the same
     return Fused(clusters, boxes, labels, value, eligible.sum(axis=1).astype(np.int32))
 
 
