@@ -19,8 +19,9 @@ from benchmarks._measures import Said
 from benchmarks._simulated import Truth, columns_of
 from consensus.boxes import BoxColumns, reference_fusion
 from consensus.fusion import fuse
-from consensus.learning import Shard, estimate
+from consensus.learning import estimate
 from consensus.reliability import Reliabilities
+from consensus.sample import Shard
 from filters import regions
 from filters.decision import first
 from filters.region_checks import RegionColumns

@@ -24,8 +24,9 @@ from benchmarks._measures import Judge, Said
 from benchmarks._simulated import CHARACTERS, Truth, columns_of, knows, look
 from consensus.boxes import BoxColumns, reference_fusion
 from consensus.fusion import Fused, fuse
-from consensus.learning import Shard, estimate
+from consensus.learning import estimate
 from consensus.reliability import Reliabilities
+from consensus.sample import Shard
 from pipelines.decide.objects import ObjectsConfig
 
 DATA = Path(__file__).parents[1] / "../shared/data"

@@ -1,17 +1,15 @@
 """What people's boxes in a few images say of the confidence of all others: beta calibration, and how good everybody is."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from consensus.boxes import BoxColumns
-from consensus.fusion import Claims, unasked
+from consensus.fusion import Claims, looked_at
 from consensus.reliability import UNTOLD, Model
-
-if TYPE_CHECKING:
-    from consensus.learning import Shard
+from consensus.sample import Shard
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -28,7 +26,7 @@ _POSITIVE: Final = 0.05
 
 
 def learned(
-    shards: Sequence["Shard"], machines: Sequence["Shard"], found: Sequence[Claims], model: Model, human: Flags
+    shards: Sequence[Shard], machines: Sequence[Shard], found: Sequence[Claims], model: Model, human: Flags
 ) -> Model:
     """The model with what people's boxes in judged images say of its claims, and of each specialist's alone.
 
@@ -59,7 +57,7 @@ def learned(
 
 
 def _judged(
-    shard: "Shard",
+    shard: Shard,
     gold: BoxColumns,
     offsets: I64,
     boxes: F64,
@@ -82,7 +80,7 @@ def _judged(
     known: Flags = np.asarray(model.knows[human].any(axis=0))
     counts = shard.judged[groups] & known[labels] & (labels >= 0)
     if claim is not None and shard.crowds is not None:
-        looked = unasked(claim.clusters, len(human), None, shard.crowds, model.above_keys, n_labels)
+        looked = looked_at(claim.clusters, len(human), None, shard.crowds, model.above_keys, n_labels)
         counts &= looked[:, human].all(axis=1) | right
     cell = _cell(value)
     return np.stack([np.bincount(cell[counts & hit], minlength=CELLS) for hit in (~right, right)])

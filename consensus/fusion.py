@@ -109,7 +109,7 @@ def claims(
     words = Words.of(model.knows, model.above_keys)
     clusters = cluster(replace(columns, scores=strength), model.exact, fusion, gold, alone, words)
     rows = pooling.votes(clusters.member_offsets, clusters.members, says, ignored, n)
-    looked = unasked(clusters, n, absent, crowds, model.above_keys, n_labels)
+    looked = looked_at(clusters, n, absent, crowds, model.above_keys, n_labels)
     knows = model.knows & ((model.trust > 0) & (model.original < 0))[:, None]
     value, labels, places = pooling.pool(
         rows, said, meant, boxes, model.trust, model.exact, knows, looked, model.above_keys, VOICES
@@ -119,7 +119,7 @@ def claims(
     return Claims(clusters, rows, labels, places, value, eligible)
 
 
-def unasked(
+def looked_at(
     clusters: Clusters, n: int, absent: Flags | None, crowds: BoxColumns | None, above: I64, n_labels: int
 ) -> Flags:
     """Whether each of n specialists looked at each cluster as at a thing: (k, S), not where it is `absent` (images, S)
@@ -148,7 +148,7 @@ def _people(
     n, n_labels = model.knows.shape
     drew = np.zeros((len(clusters.offsets) - 1, n), bool)
     drew[columns.groups()[gold], columns.specialists[gold]] = True
-    silent = unasked(clusters, n, ~drew, crowds, model.above_keys, n_labels) & model.knows[:, labels].T
+    silent = looked_at(clusters, n, ~drew, crowds, model.above_keys, n_labels) & model.knows[:, labels].T
     of = clusters.cluster_of_members()
     silent[of[gold[clusters.members]]] = False
     return silent

@@ -6,7 +6,6 @@ scores mean; and what the claims that follow are worth, where people drew. The m
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from consensus import calibration, exactness
 from consensus.boxes import BoxColumns, BoxFusionConfig, Words, cluster
 from consensus.fusion import Claims, claims
 from consensus.reliability import BINS, SIZE_LIMITS, SIZES, UNTOLD, Model, Reliabilities
+from consensus.sample import Shard
 from engine.errors import ConfigError
 
 F64 = NDArray[np.float64]
@@ -35,23 +35,6 @@ _HIGH: Final = (
 _FEW: Final = 0.05
 _SCALE: Final = 2.0  # times the median of all is the most that agreement with one specialist is scaled by: of a random
 # one it would be without bounds
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Predictions of some images; rows marked `gold` (n,) are human, in images marked `judged` a human looked.
-
-    `frames` (images, 2): width and height in pixels (None: unknown). `absent` (images, S): a specialist that gave no
-    answer for an image, so that its silence says nothing (None: nobody). `crowds`: boxes around groups that were not
-    told apart.
-    """
-
-    columns: BoxColumns
-    gold: Flags
-    judged: Flags
-    frames: F64 | None = None
-    absent: Flags | None = None
-    crowds: BoxColumns | None = None
 
 
 def estimate(
@@ -89,19 +72,14 @@ def estimate(
     counted = np.sum([_histogram(shard.columns, n) for shard in shards], axis=0)
     original = originals([shard.columns for shard in shards], n, counted, human)
     model = _unlearned(knows, above, original, ~human)
-    shards = [without(shard, repeated(shard.columns, original)) for shard in shards]
+    shards = [shard.without(repeated(shard.columns, original)) for shard in shards]
     model = _weighed(shards, model, human, counted.sum(axis=1) > 0, fusion)
-    machines = [without(shard, shard.gold) for shard in shards]
+    machines = [shard.without(shard.gold) for shard in shards]
     model = _understood(machines, model, fusion)
     found = [claims(m.columns, model, fusion, m.gold, None, m.absent, m.crowds) for m in machines]
     model = _described(machines, found, model)
     model = calibration.learned(shards, machines, found, model, human)
     return Reliabilities(list(specialists), list(labels), model)
-
-
-def without(shard: Shard, rows: Flags) -> Shard:
-    """The shard but for some of its rows (n,)."""
-    return replace(shard, columns=shard.columns.only(~rows), gold=shard.gold[~rows])
 
 
 def _unlearned(knows: Flags, above: Sequence[tuple[int, int]], original: I64, machine: Flags) -> Model:

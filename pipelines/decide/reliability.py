@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from consensus.boxes import BoxColumns, BoxFusionConfig
-from consensus.learning import Shard, estimate
+from consensus.learning import estimate
 from consensus.reliability import SCHEMA, Reliabilities
+from consensus.sample import Shard
 from consensus.vocabulary import Vocabulary
 from engine import schema as s
 from engine.grouped import Frames, Grouped

@@ -7,8 +7,9 @@ import pytest
 
 from consensus.boxes import BoxColumns, BoxFusionConfig
 from consensus.fusion import fuse
-from consensus.learning import Shard, estimate
+from consensus.learning import estimate
 from consensus.reliability import Reliabilities, report
+from consensus.sample import Shard
 from engine.errors import ConfigError, StoreError
 
 LABELS = ["ball", "cat", "dog", "kite", "tree"]
