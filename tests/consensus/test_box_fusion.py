@@ -6,7 +6,7 @@ from ensemble_boxes import weighted_boxes_fusion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consensus.boxes import BoxColumns, BoxFusionConfig, Clusters, cluster, reference_fusion
+from consensus.boxes import BoxColumns, BoxFusionConfig, Clusters, Words, cluster, reference_fusion
 
 CONF_TYPES = ["avg", "max", "box_and_model_avg", "absent_model_aware_avg"]
 
@@ -196,3 +196,37 @@ def test_the_same_word_needs_less_overlap():
     other = boxes_of((0, 0, 0.9, 0, 0, 100, 10), (1, 1, 0.9, 0, 0, 60, 10))
     assert len(cluster(same, np.ones(2), BoxFusionConfig())) == 1
     assert len(cluster(other, np.ones(2), BoxFusionConfig())) == 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.3, 0.55, 0.8]))
+def test_rival_words_never_meet_and_the_short_way_is_the_long_one(seed, iou):
+    """Where one specialist knows all words only boxes of one word are compared; a word above another, which nobody says,
+    makes the loop compare all."""
+    rng = np.random.default_rng(seed)
+    data = columns(rng, most=20)
+    scores = np.round(data.scores, 1)
+    data = BoxColumns(data.boxes, scores, data.specialists, data.labels, data.offsets)
+    knows = np.array([[True] * 5, [True, False, True, False, False], [False] * 5])
+    config = BoxFusionConfig(iou=iou, label_bonus=0.0)
+    short = Words.of(knows, np.zeros(0, np.int64))
+    long = Words.of(knows, np.array([3 * 5 + 4]))
+    assert short.apart(data.labels) == (len(data) > 0) and not long.apart(data.labels)
+    gold = data.specialists == 2
+    one, other = (cluster(data, np.ones(3), config, gold, None, words) for words in (short, long))
+    for name in ("offsets", "boxes", "labels", "member_offsets", "members"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    for members in members_of(one):
+        assert len(set(data.labels[members])) == 1
+
+
+def test_words_that_nobody_can_tell_apart_and_broader_words_meet():
+    """0 a dog, 1 an animal, 2 a doggo, which only the third says, 3 a cat."""
+    box = [10.0, 10, 110, 110]
+    data = BoxColumns(
+        np.array([box] * 4), np.full(4, 0.8), np.array([0, 1, 2, 0]), np.array([0, 1, 2, 3]), np.array([0, 4])
+    )
+    knows = np.array([[1, 1, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0]], bool)
+    clusters = cluster(data, np.ones(3), BoxFusionConfig(), words=Words.of(knows, np.array([0 * 4 + 1, 3 * 4 + 1])))
+    said = sorted(sorted(data.labels[members].tolist()) for members in members_of(clusters))
+    assert said == [[0, 1, 2], [3]]
