@@ -84,7 +84,7 @@ def _peers(truth: Truth, judge: Judge, columns: BoxColumns) -> dict[str, float]:
     found["oracle"] = max(judge.average_precision(_wbf(columns, alone**power, iou))
                           for power in (1, 2, 4) for iou in IOUS)  # fmt: skip
     knowing = np.array([knows(truth, who) for who in CHARACTERS])
-    learned = _said(_learned(columns, truth.names, knowing)[1])
+    learned = _said(_learned(columns, truth.names, knowing, truth.frames)[1])
     found["learned"] = judge.average_precision(learned)
     found["ece"] = judge.calibration_error(learned)
     found |= {f"ece_{group}": value for group, value in judge.calibration_by(learned).items()}
@@ -92,9 +92,11 @@ def _peers(truth: Truth, judge: Judge, columns: BoxColumns) -> dict[str, float]:
     return found
 
 
-def _learned(columns: BoxColumns, labels: list[str], knowing: NDArray[np.bool_]) -> tuple[Reliabilities, Fused]:
+def _learned(
+    columns: BoxColumns, labels: list[str], knowing: NDArray[np.bool_], frames: NDArray[np.float64] | None = None
+) -> tuple[Reliabilities, Fused]:
     nobody = np.zeros(len(columns), bool)
-    shard = Shard(columns, nobody, np.zeros(len(columns.offsets) - 1, bool))
+    shard = Shard(columns, nobody, np.zeros(len(columns.offsets) - 1, bool), frames)
     names = [f"{number:02d}" for number in range(len(knowing))]
     reliabilities = estimate([shard], names, labels, knowing, FUSION)
     return reliabilities, fuse(columns, reliabilities, FUSION)
@@ -162,7 +164,7 @@ def _files(_: range) -> None:
             f"  {name.split('_')[2]:12} AP {judge.average_precision(alone):.4f}  ece {judge.calibration_error(alone):.3f}"
         )
     best = max(judge.average_precision(_wbf(columns, np.ones(2), iou, kind)) for iou in IOUS for kind in CONF_TYPES)
-    learned = _said(_learned(columns, truth.names, np.ones((2, len(truth.names)), bool))[1])
+    learned = _said(_learned(columns, truth.names, np.ones((2, len(truth.names)), bool), truth.frames)[1])
     print(f"  best wbf     AP {best:.4f}")
     print(
         f"  learned      AP {judge.average_precision(learned):.4f}  ece {judge.calibration_error(learned):.3f}",
@@ -177,18 +179,18 @@ def _changes(seeds: range) -> None:
     knowing = np.array([knows(truth, who) for who in CHARACTERS])
     for seed in seeds:
         columns = look(truth, CHARACTERS, seed)
-        plain = _learned(columns, truth.names, knowing)[1]
+        plain = _learned(columns, truth.names, knowing, truth.frames)[1]
         base = judge.average_precision(_said(plain))
         line = [f"seed {seed}: plain {base:.3f}"]
         for number, who in enumerate(CHARACTERS):
             for how, copy in (("twice", _copy(columns, number)), ("nearly twice", _near_copy(columns, number, seed))):
                 twice = _with(truth, columns, copy, n)
-                fused = _learned(twice, truth.names, np.vstack([knowing, knowing[number]]))[1]
+                fused = _learned(twice, truth.names, np.vstack([knowing, knowing[number]]), truth.frames)[1]
                 line.append(f"{who.name} {how} {judge.average_precision(_said(fused)) - base:+.4f} (confidence "
                             f"{fused.confidence.sum() / plain.confidence.sum() - 1:+.1%}, "
                             f"ece {judge.calibration_error(_said(fused)):.3f})")  # fmt: skip
         noisy = _with(truth, columns, _random(truth, 20, seed), n)
-        fused = _learned(noisy, truth.names, np.vstack([knowing, np.ones(len(truth.names), bool)]))[1]
+        fused = _learned(noisy, truth.names, np.vstack([knowing, np.ones(len(truth.names), bool)]), truth.frames)[1]
         line.append(f"random boxes {judge.average_precision(_said(fused)) - base:+.4f} "
                     f"(ece {judge.calibration_error(_said(fused)):.3f})")  # fmt: skip
         line.append(f"shuffled identical: {_same_when_shuffled(columns, truth, knowing, plain, seed)}")
@@ -205,7 +207,7 @@ def _few(seeds: range) -> None:
         runs = []
         for seed in seeds:
             columns, n = look(truth, chosen, seed), len(chosen)
-            learned = _said(_learned(columns, truth.names, knowing)[1])
+            learned = _said(_learned(columns, truth.names, knowing, truth.frames)[1])
             single = max(judge.average_precision(_rows(columns, columns.specialists == s)) for s in range(n))
             wbf = max(judge.average_precision(_wbf(columns, np.ones(n), iou)) for iou in IOUS)
             runs.append((single, wbf, judge.average_precision(learned), judge.calibration_error(learned)))
@@ -254,21 +256,22 @@ def _same_when_shuffled(columns: BoxColumns, truth: Truth, knowing: NDArray[np.b
     shuffled = BoxColumns(
         columns.boxes[order], columns.scores[order], columns.specialists[order], columns.labels[order], columns.offsets
     )
-    again = _learned(shuffled, truth.names, knowing)[1]
+    again = _learned(shuffled, truth.names, knowing, truth.frames)[1]
     return np.array_equal(again.boxes, plain.boxes) and np.array_equal(again.confidence, plain.confidence)
 
 
 def _speed(_: range) -> None:
-    images, models, each = 1000, 4, 40
-    columns = _many(images, models, each)
-    peer = np.min([_seconds(partial(_peer, columns, image, models)) for image in range(0, 200, 10)], axis=0)
-    knowing = np.ones((models, 80), bool)
-    reliabilities, _fused = _learned(columns, [str(label) for label in range(80)], knowing)
-    wbf = _best(partial(reference_fusion, columns, np.ones(models))) / images
-    learned = _best(partial(fuse, columns, reliabilities, FUSION)) / images
-    for clock, slow, fast, ours in zip(("processor", "wall"), peer, wbf, learned, strict=True):
-        print(f"  images/s of one core, {clock} time: ensemble_boxes {1 / slow:.0f} (its quickest of 20 images)  "
-              f"compatible {1 / fast:.0f} ({slow / fast:.0f} times)  learned {1 / ours:.0f}", flush=True)  # fmt: skip
+    for images, models, each in ((1000, 4, 40), (300, 6, 100)):
+        columns = _many(images, models, each)
+        peer = np.min([_seconds(partial(_peer, columns, image, models)) for image in range(0, 200, 10)], axis=0)
+        knowing = np.ones((models, 80), bool)
+        reliabilities, _fused = _learned(columns, [str(label) for label in range(80)], knowing)
+        wbf = _best(partial(reference_fusion, columns, np.ones(models))) / images
+        learned = _best(partial(fuse, columns, reliabilities, FUSION)) / images
+        print(f"  {each} boxes of each of {models} an image", flush=True)
+        for clock, slow, fast, ours in zip(("processor", "wall"), peer, wbf, learned, strict=True):
+            print(f"  images/s of one core, {clock} time: ensemble_boxes {1 / slow:.0f} (its quickest of 20 images)  "
+                  f"compatible {1 / fast:.0f} ({slow / fast:.0f} times)  learned {1 / ours:.0f}", flush=True)  # fmt: skip
 
 
 def _peer(columns: BoxColumns, image: int, models: int) -> None:
