@@ -29,9 +29,8 @@ _MEET: Final = 0.5  # IoU from which on two boxes tell how exact they are
 # choice on `benchmarks real`, where half and twice as much cost 0.001 to 0.003 AP.
 _TRUST: Final = (1.5, 2.0)
 _EXACT: Final = (2.0, 4.0)
-_HIGH: Final = (
-    0.4  # is a high score; of a specialist with less than _FEW of its mass there, the upper half of the mass is
-)
+# A high score is one of _HIGH and more; of a specialist with less than _FEW of its mass there, the upper half of the mass.
+_HIGH: Final = 0.4
 _FEW: Final = 0.05
 _SCALE: Final = 2.0  # times the median of all is the most that agreement with one specialist is scaled by: of a random
 # one it would be without bounds
@@ -133,7 +132,7 @@ def _weighed(shards: Sequence[Shard], model: Model, human: Flags, spoke: Flags, 
     by_frame, by_pairs = edge / _typical(edge[counts]), (side / _typical(side[counts])) ** sure
     trust, exact = (by_frame**-p * by_pairs**-q for p, q in (_TRUST, _EXACT))
     trust = trust / (1.0 + kin[:, counts].sum(axis=1))  # who is heard twice counts once
-    who = np.where(model.original >= 0, model.original, np.arange(n))  # a copy is all that its original is
+    who = _whole(model)
     trust, exact = (np.where(human, 0.0, weight[who]) for weight in (trust, exact))
     return model._replace(
         edge=edge[who],
@@ -154,22 +153,27 @@ def _understood(machines: Sequence[Shard], model: Model, fusion: BoxFusionConfig
     boxes, mass, others = sums.astype(np.float64) / np.array([1.0, _FIXED, _FIXED])[:, None, None]
     curves = [_curve(boxes[i], mass[i], others[i]) for i in range(len(model.trust))]
     scales = np.array([_scale(boxes[i], mass[i], *curves[i]) for i in range(len(curves))])
-    told = boxes.sum(axis=1) > 0
+    told = (boxes.sum(axis=1) > 0) & (model.original < 0)
     most = _SCALE * float(np.median(scales[told])) if told.any() else 1.0
     score_at = np.stack([at for at, _ in curves])
     agreed = np.stack([np.minimum(value * min(k, most), 1.0) for (_, value), k in zip(curves, scales, strict=True)])
     agreed = np.where(told[:, None], agreed, score_at)
-    heeded = np.where(
-        told, np.minimum(most / np.maximum(scales, 1e-9), 1.0), 1.0
-    )  # whom nobody ever agrees with counts little
-    trust, exact = model.trust * heeded, model.exact * heeded
+    # whom nobody ever agrees with counts little
+    heeded = np.where(told, np.minimum(most / np.maximum(scales, 1e-9), 1.0), 1.0)
+    who = _whole(model)
+    trust, exact = model.trust * heeded[who], model.exact * heeded[who]
     total = trust[model.original < 0].sum()
     return model._replace(
-        score_at=score_at,
-        agreed=agreed,
+        score_at=score_at[who],
+        agreed=agreed[who],
         trust=trust / total if total > 0 else trust,
         exact=exact / max(exact.max(), 1e-300),
     )
+
+
+def _whole(model: Model) -> I64:
+    """Whose qualities each specialist has: a copy is all that its original is."""
+    return np.where(model.original >= 0, model.original, np.arange(len(model.original)))
 
 
 def _agreement(shard: Shard, model: Model, fusion: BoxFusionConfig) -> I64:
@@ -242,12 +246,11 @@ def _rising(values: F64, weights: F64) -> F64:
 
 def _described(machines: Sequence[Shard], found: Sequence[Claims], model: Model) -> Model:
     """What people are told of each: recall of what the others see, by size, false boxes, and what it alone claims."""
-    n = len(model.trust)
     sums = np.sum([_counts(shard, claim, model) for shard, claim in zip(machines, found, strict=True)], axis=0)
     sums = sums / _FIXED
     seen, chances, said, true, alone, things = np.split(sums, [3, 6, 7, 8, 9])
     recall, false, lone = _share(seen, chances), _share(said - true, said), _share(alone, things)
-    who = np.where(model.original >= 0, model.original, np.arange(n))
+    who = _whole(model)
     return model._replace(recall=recall.T[who], false_share=false[0][who], alone=lone[0])
 
 

@@ -89,7 +89,7 @@ class _Builder:
             "gold": self._gold("captioners"),
             "vocabularies": self._detectors()["vocabularies"],
         }
-        self._decide("texts", ["regions", *caption, *parsed, *scores], s.DECIDED_TEXTS, decide.texts, texts)
+        self._decide("texts", ["regions", *detect, *caption, *parsed, *scores], s.DECIDED_TEXTS, decide.texts, texts)
         mask = self._ground("caption.", caption, _one(parsed), ("objects",))
         self._triplets("texts", [""])
         mask += self._details(parsed)

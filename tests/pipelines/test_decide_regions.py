@@ -170,7 +170,9 @@ def test_reasons_say_value_and_threshold():
         seen("img0", "dog", 0.8, (400, 300, 500, 485)),
     ]
     limits = RegionsConfig(objects=RegionFilterConfig(min_confidence=0.25))
-    table = regions_of(these, {"d": grouped(s.PREDICTED_REGIONS, rows, these)}, {}, limits=limits)
+    table = regions_of(
+        these, {"d": grouped(s.PREDICTED_REGIONS, rows, these)}, {}, ObjectsConfig(least=0.03), limits=limits
+    )
     reasons = {row[s.REASON]: (row[s.VALUE], row[s.THRESHOLD]) for row in rejected(table)}
     assert set(reasons) == {"score", "unlikely", "confidence", "size", "whole image", "degenerate", "crowd"}
     assert reasons["score"] == (pytest.approx(0.005), 0.01)

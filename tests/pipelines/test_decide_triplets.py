@@ -238,14 +238,14 @@ def test_the_regions_are_heard_once_for_a_phrase():
 
 def test_rejected_rows_say_everything_in_compact_json():
     these = frames(1)
-    rows = [seen("img0", "dög", 0.05, (1 / 3, 10, 60, 60)), seen("img0", "dog", 0.9, (100, 10, 160, 60))]
+    rows = [seen("img0", "dög", 0.005, (1 / 3, 10, 60, 60)), seen("img0", "dog", 0.9, (100, 10, 160, 60))]
     table = regions_of(these, {"d": grouped(s.PREDICTED_REGIONS, rows, these)}, {})
     (row,) = (found := rejected_rows("regions", "region_text", table)).to_pylist()
     assert found.schema == s.REJECTED
-    assert (row[s.STAGE], row[s.FAMILY], row[s.REASON], row[s.THRESHOLD]) == ("regions", "region_text", "score", 0.1)
+    assert (row[s.STAGE], row[s.FAMILY], row[s.REASON], row[s.THRESHOLD]) == ("regions", "region_text", "score", 0.01)
     item = json.loads(row[s.ITEM])
     assert item[s.X0] == 0.3333
-    assert item[s.VOTES][0] == {s.SPECIALIST: "d", s.LABEL: "dög", s.SCORE: 0.05, **box(0.3333, 10, 60, 60)}
+    assert item[s.VOTES][0] == {s.SPECIALIST: "d", s.LABEL: "dög", s.SCORE: 0.005, **box(0.3333, 10, 60, 60)}
     assert s.MASK not in item
     assert not {s.IMAGE_ID, s.REASON, s.VALUE, s.THRESHOLD} & set(item)
     assert ": " not in row[s.ITEM]

@@ -33,7 +33,7 @@ def root(tmp_path_factory):
     for file in source.glob("*.json.gz"):
         (root / file.name.removesuffix(".gz")).write_bytes(gzip.decompress(file.read_bytes()))
     (root / "index.json").write_text(json.dumps({**truth, "annotations": []}))
-    listed = [image for image in truth["images"]][:JUDGED]
+    listed = truth["images"][:JUDGED]
     ids = {image["id"] for image in listed}
     drawn = [a for a in truth["annotations"] if a["image_id"] in ids]
     (root / "people.json").write_text(json.dumps({**truth, "images": listed, "annotations": drawn}))

@@ -54,6 +54,7 @@ def thing(
 ) -> dict[str, Any]:
     return {
         s.IMAGE_ID: owner, s.KIND: "object", s.LABEL: label, **box(*corners), s.VOTES: votes, s.CANDIDATES: candidates,
+        s.CONFIDENCE: 0.9,
     }  # fmt: skip
 
 
@@ -86,6 +87,7 @@ def test_table_2_counts_texts_regions_and_triplets_over_all_shards(tmp_path: Pat
             thing("a", "dog", (0, 0, 9, 9), [], [said("dog", "phrase", 0.1), said("brown dog", "chunk", 0.4),
                                                  said("a brown dog runs", "brief", 0.3)]),
             {**thing("a", "", (0, 0, 9, 9), [], [said("EXIT", "ocr")]), s.KIND: "text"},
+            {**thing("b", "cat", (0, 0, 9, 9), [], [said("cat", "phrase")]), s.CONFIDENCE: 0.4},  # hardly there
         ],
         "text_phrase_region": [
             triplet("a", 0, "a cup", (0, 0, 9, 9), []), triplet("a", 0, "two brown dogs", (0, 0, 9, 9), []),

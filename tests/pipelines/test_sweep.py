@@ -140,7 +140,8 @@ def test_a_specialist_that_would_be_asked_anew_is_named_and_not_run(tmp_path):
 
 
 def test_composed_texts_are_decided_without_asking_anybody(tmp_path):
-    out = made(tmp_path, ROLES.replace("[writers]", ""))
+    doubtful = '[writers.template]\nuses = "template"\nmin_confidence = 0.1\n'  # people are seen by one of two
+    out = made(tmp_path, ROLES.replace("[writers]\n", doubtful))
     found = sweep(out, [SIDES, ANYTHING])
     assert found["left_out"] == []
     kept = [(row["stages"]["details"]["kept"], row["stages"]["triplets_details"]["kept"]) for row in found["values"]]
